@@ -1,0 +1,3 @@
+from tesseract.cli.main import main
+
+main()
