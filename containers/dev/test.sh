@@ -1,0 +1,21 @@
+#!/bin/bash
+# test.sh [PYTEST ARGUMENT...] - the whole suite. As root it first prepares what an ordinary user cannot: engines and devices.
+set -euo pipefail
+cd "$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")"
+
+if [ "$(id -u)" = 0 ]; then
+  user=${TESSERACT_DEV_USER:-tesseract-dev}
+  export TESSERACT_DEV_PACKAGES="${TESSERACT_DEV_PACKAGES:-} chromium chromium-driver gcc libc6-dev openssh-client"
+  containers/dev/provision.sh "$user"
+  containers/dev/fake-gpus.sh 2 || true     # refused where there are real ones, which serve as well
+  TESSERACT_DOCKER_TEST_HOST=$(containers/dev/docker-engine.sh start "$(id -gn "$user")"); export TESSERACT_DOCKER_TEST_HOST
+  status=0
+  containers/dev/as-user.sh containers/dev/test.sh "$@" || status=$?
+  containers/dev/docker-engine.sh stop
+  exit $status
+fi
+
+containers/dev/check.sh
+containers/dev/base-image.sh
+.venv/bin/python -m pytest -m "not fast and not needs_engine and not large" -n 2 --dist loadfile "$@"
+.venv/bin/python -m pytest -m "needs_engine and not large" "$@"

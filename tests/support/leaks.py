@@ -1,0 +1,76 @@
+"""The suite proves that it cleans up: what the engine and the file system hold is compared before and after."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+# Images that tests share and keep: the base image and what stands for it.
+SHARED_IMAGES = ("docker.io/library/debian", "localhost/base", "localhost/podman-pause", "localhost/debian")
+
+_before: dict[str, Counter[str]] = {}
+_leaks: list[str] = []
+
+
+def _lines(*command: str) -> Counter[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Counter(line for line in done.stdout.splitlines() if line.strip())
+
+
+def _snapshot() -> dict[str, Counter[str]]:
+    """Everything that a test could leave behind, by kind."""
+    temp = Path(tempfile.gettempdir())
+    uid = os.getuid()
+    found = {
+        "temporary directory": Counter(
+            str(path) for path in temp.glob("*tesseract*") if path.exists() and path.stat().st_uid == uid
+        )
+    }
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime_dir:
+        sockets = Path(runtime_dir, "tesseract").rglob("*")
+        # The private service's own socket, lock and log belong to the user, not to a command; it ends by itself.
+        found["socket or runtime file"] = Counter(str(p) for p in sockets if p.is_file() or p.is_socket() if "podman" not in p.name)
+    if shutil.which("podman"):
+        images = _lines("podman", "images", "--format", "{{.Repository}}:{{.Tag}}")
+        found |= {
+            "container": _lines("podman", "ps", "-a", "--format", "{{.Names}}"),
+            "volume": _lines("podman", "volume", "ls", "-q"),
+            "network": _lines("podman", "network", "ls", "--format", "{{.Name}}"),
+            # Layers that a build keeps as its cache have no name and show as <none>.
+            "image": Counter({n: c for n, c in images.items() if not n.startswith((*SHARED_IMAGES, "<none>"))}),
+        }
+    return found
+
+
+def _wanted(session: pytest.Session) -> bool:
+    worker = hasattr(session.config, "workerinput")
+    return not worker and not session.config.option.collectonly
+
+
+def remember(session: pytest.Session) -> None:
+    if _wanted(session):
+        _before.update(_snapshot())
+
+
+def compare(session: pytest.Session) -> None:
+    if not _wanted(session) or not _before:
+        return
+    for kind, after in _snapshot().items():
+        for name, count in (after - _before[kind]).items():
+            _leaks.append(f"{kind} left behind: {name}" + (f" ({count} times)" if count > 1 else ""))
+    if _leaks and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def report(terminal: pytest.TerminalReporter) -> None:
+    if _leaks:
+        terminal.section("LEAKS", red=True)
+        for line in _leaks:
+            terminal.line(line)

@@ -1,0 +1,65 @@
+"""What tests declare to need, and what happens where it is missing: skipped with the reason, or failed with `CI=true`."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+
+@functools.cache
+def missing_engine(name: str) -> str | None:
+    """Why there is no engine of that name for the caller, or None."""
+    if name == "podman":
+        return None if shutil.which("podman") else "podman is not installed"
+    if name == "docker":
+        host = os.environ.get("TESSERACT_DOCKER_TEST_HOST", "")
+        if not host:
+            return "TESSERACT_DOCKER_TEST_HOST names no Docker Engine (as root, `make test` starts one)"
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(host.removeprefix("unix://"))
+        except OSError as error:
+            return f"no Docker Engine answers at {host}: {error}"
+        return None
+    raise ValueError(f"unknown engine {name!r}")
+
+
+def missing_cdi() -> str | None:
+    """Why there are no CDI GPUs, or None."""
+    specs = [Path("/etc/cdi/nvidia.yaml"), Path("/var/run/cdi/nvidia.yaml")]
+    return None if any(spec.exists() for spec in specs) else "no CDI specification of the kind nvidia.com/gpu"
+
+
+def _reason(item: pytest.Item) -> str | None:
+    for mark in item.iter_markers("needs_engine"):
+        for name in mark.args or ("podman",):
+            if reason := missing_engine(name):
+                return reason
+    if item.get_closest_marker("needs_cdi") and (reason := missing_cdi()):
+        return reason
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if not shutil.which(program):
+                return f"{program} is not installed"
+    return None
+
+
+def _fail(reason: str) -> None:
+    pytest.fail(f"missing on a machine that must have it (CI=true): {reason}", pytrace=False)
+
+
+def apply(items: list[pytest.Item]) -> None:
+    """Skip, or with `CI=true` fail, what lacks its needs."""
+    for item in items:
+        reason = _reason(item)
+        if reason is None:
+            continue
+        if os.environ.get("CI") == "true" and not item.get_closest_marker("large"):
+            item.runtest = functools.partial(_fail, reason)  # type: ignore[method-assign]
+        else:
+            item.add_marker(pytest.mark.skip(reason=reason))
