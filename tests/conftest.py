@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from support import leaks, needs
 
 ROOT = Path(__file__).resolve().parent.parent

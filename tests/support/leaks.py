@@ -36,7 +36,9 @@ def _snapshot() -> dict[str, Counter[str]]:
     if runtime_dir:
         sockets = Path(runtime_dir, "tesseract").rglob("*")
         # The private service's own socket, lock and log belong to the user, not to a command; it ends by itself.
-        found["socket or runtime file"] = Counter(str(p) for p in sockets if p.is_file() or p.is_socket() if "podman" not in p.name)
+        found["socket or runtime file"] = Counter(
+            str(p) for p in sockets if p.is_file() or p.is_socket() if "podman" not in p.name
+        )
     if shutil.which("podman"):
         images = _lines("podman", "images", "--format", "{{.Repository}}:{{.Tag}}")
         found |= {

@@ -1,4 +1,4 @@
-"""What tests declare to need, and what happens where it is missing: skipped with the reason, or failed with `CI=true`."""
+"""What tests declare to need. Where it is missing they are skipped with the reason, or fail with `CI=true`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,88 @@
+"""Rebuilding after an edit of `tesseract_api.py`, and running what was built."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.measure import Ratio, command, paired
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "vectoradd"
+IMAGE = "bench-vectoradd"
+KEEP_ID = ("podman", "run", "--rm", "--userns=keep-id", "--entrypoint", "true", f"localhost/{IMAGE}:latest")
+
+
+def ratios() -> Iterator[Ratio]:
+    with tempfile.TemporaryDirectory(prefix="tesseract-bench-") as temp:
+        project, context = Path(temp, "project"), Path(temp, "context")
+        shutil.copytree(EXAMPLE, project)
+        config = project / "tesseract_config.yaml"
+        config.write_text(config.read_text().replace("vectoradd", IMAGE, 1))
+        build = ("tesseract", "build", str(project))
+        command(*build)()
+        command(*build, "--generate-only", "--build-dir", str(context))()
+        edits = 0
+
+        def edit() -> None:
+            nonlocal edits
+            edits += 1
+            with (project / "tesseract_api.py").open("a") as api:
+                api.write(f"# edit {edits}\n")
+
+        def rebuild() -> float:
+            """Seconds of the build without its last step, the copy that keep-id makes of every new image."""
+            start = time.perf_counter()
+            command(*build)()
+            return time.perf_counter() - start - _mapping_seconds(Path(temp))
+
+        unchanged = (
+            "podman",
+            "build",
+            "-q",
+            "--pull=never",
+            "-t",
+            "bench-unchanged",
+            "-f",
+            _containerfile(context),
+            str(context),
+        )
+        yield paired(
+            "tesseract build after an edit, less the mapping",
+            rebuild,
+            "podman build that changes nothing",
+            command(*unchanged),
+            budget=5,
+            rounds=5,
+            between=[edit],
+        )
+        yield paired(
+            "tesseract run (one apply)",
+            command("tesseract", "run", IMAGE, "apply", '{"inputs": {"a": [1, 2], "b": [3, 4]}}'),
+            "podman run --entrypoint true",
+            command(*KEEP_ID),
+            budget=5,
+        )
+        subprocess.run(
+            ["podman", "rmi", "-f", f"localhost/{IMAGE}", "bench-unchanged"], capture_output=True, check=False
+        )
+
+
+def _containerfile(context: Path) -> str:
+    return str(next(context.glob("*ontainerfile"), context / "Dockerfile"))
+
+
+def _mapping_seconds(temp: Path) -> float:
+    """Seconds that the keep-id copy of an image like the one just built takes."""
+    containerfile = temp / "mapping"
+    containerfile.write_text(f"FROM localhost/{IMAGE}:latest\nLABEL at={time.time_ns()}\n")
+    command("podman", "build", "-q", "--pull=never", "-t", "bench-mapping", "-f", str(containerfile), str(temp))()
+    start = time.perf_counter()
+    command("podman", "create", "--name", "bench-mapping", "--userns=keep-id", "bench-mapping")()
+    seconds = time.perf_counter() - start
+    command("podman", "rm", "bench-mapping")()
+    command("podman", "rmi", "bench-mapping")()
+    return seconds
