@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 
 from pydantic import BaseModel, Field
-
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.experimental import InputPath, OutputPath
 

@@ -1,15 +1,14 @@
 """Log a parameter, a metric over ten steps and an artifact.
 
-Without MLflow they land in the `logs` folder of the output path; with TESSERACT_MLFLOW_TRACKING_URI set, on that server.
+They land in the `logs` folder of the output path or, with TESSERACT_MLFLOW_TRACKING_URI set, on that MLflow server.
 
-tesseract run --output-path ./output metrics apply '{"inputs": {}}'
+tesseract run metrics apply --output-path ./output '{"inputs": {}}'
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel
-
 from tesseract_core.runtime.experimental import log_artifact, log_metric, log_parameter
 
 

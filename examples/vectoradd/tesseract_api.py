@@ -6,7 +6,6 @@ tesseract run vectoradd apply --output-path /tmp/output @examples/vectoradd/inpu
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
-
 from tesseract_core.runtime import Array, Differentiable, Float64
 
 
