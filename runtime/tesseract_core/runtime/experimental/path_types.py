@@ -1,0 +1,86 @@
+"""Fields that hold paths of files and folders below the input or the output path, and `require_file`.
+
+A path is resolved (symbolic links included) and must end below its directory. Messages speak of the path as it was
+given: where the directory lies on the server is none of the client's business.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, PlainSerializer, ValidationInfo
+from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.paths import confine
+
+
+def _existing(path: Path, directory: str, what: str, info: ValidationInfo | None = None) -> Path:
+    resolved = confine(path, directory, what=f"{what} path")
+    unchecked = info is not None and (info.context or {}).get("skip_path_checks", False)
+    if not unchecked and not resolved.exists():
+        raise ValueError(f"{path} does not exist in the {what} path")
+    return resolved
+
+
+def _input_path(path: Path, info: ValidationInfo | None = None) -> Path:
+    return _existing(path, get_config().input_path, "input", info)
+
+
+def _output_path(path: Path, info: ValidationInfo) -> Path:
+    return _existing(path, get_config().output_path, "output", info)
+
+
+def _relative_to_output(path: Path) -> str:
+    directory = Path(get_config().output_path).resolve()
+    return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
+
+
+def _regular_file(path: Path, info: ValidationInfo) -> Path:
+    if not (info.context or {}).get("skip_path_checks", False) and not path.is_file():
+        raise ValueError(f"{path.name} is not a file")
+    return path
+
+
+InputPath = Annotated[Path, AfterValidator(_input_path)]
+"""A file or folder that exists below the input path. In memory and in JSON: its absolute path."""
+
+OutputPath = Annotated[
+    Path,
+    AfterValidator(_output_path),
+    PlainSerializer(_relative_to_output, return_type=str, when_used="json"),
+]
+"""A file or folder that exists below the output path. In memory: its absolute path; in JSON: relative to the output path."""
+
+InputFileReference = Annotated[InputPath, AfterValidator(_regular_file)]
+"""Deprecated: an `InputPath` that must be a regular file."""
+
+OutputFileReference = Annotated[
+    OutputPath,
+    AfterValidator(_regular_file),
+    AfterValidator(lambda path: Path(_relative_to_output(path))),
+]
+"""Deprecated: an `OutputPath` that must be a regular file; in memory, too, it is relative to the output path."""
+
+
+def require_file(file_path: str | Path) -> Path:
+    """Say, while `tesseract_api.py` is imported, that a file must exist below the input path.
+
+    Args:
+        file_path: Path of the file, relative to the input path (or absolute and below it).
+
+    Returns:
+        Its absolute path, symbolic links resolved. Where files are not checked (see the package's
+        `SKIP_REQUIRED_FILE_CHECK`), `Path(file_path)`.
+
+    Raises:
+        ValueError: The path is missing or leads out of the input path.
+        FileNotFoundError: It is there, but is not a regular file.
+    """
+    from tesseract_core.runtime import experimental
+
+    if experimental.SKIP_REQUIRED_FILE_CHECK:
+        return Path(file_path)
+    resolved = _input_path(Path(file_path))
+    if not resolved.is_file():
+        raise FileNotFoundError(f"required file {file_path} is not a regular file")
+    return resolved
