@@ -1,0 +1,222 @@
+"""Configuration of the runtime: keyword overrides > environment > defaults.
+
+Only keyword overrides (`update_config`) stick. The environment is read again each time, so a variable that changes
+takes effect at the next `get_config()`.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    NonNegativeInt,
+    PositiveFloat,
+    ValidationError,
+)
+
+ENV_PREFIX = "TESSERACT_"
+
+
+def _local_directory(value: str) -> str:
+    # One letter before "://" is a Windows drive, not a scheme.
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
+        raise ValueError(
+            "the runtime reads and writes local directories, not URLs; give a directory, "
+            "or use `tesseract run` on the host, which fetches inputs and uploads outputs"
+        )
+    return os.path.realpath(value)
+
+
+def _literal(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ValueError("not a Python literal; write it like {'run_name': 'a', 'tags': {'x': '1'}}") from None
+
+
+def _comma_separated(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value
+
+
+LocalDirectory = Annotated[str, AfterValidator(_local_directory)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
+
+
+class RuntimeConfig(BaseModel):
+    """Every setting of the runtime. Field `x` is set by the environment variable `TESSERACT_X`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    api_path: Annotated[FilePath, AfterValidator(Path.absolute)] = Field(
+        Path("tesseract_api.py"), description="The Python file that defines the Tesseract"
+    )
+    name: str = Field("Tesseract", description="Title of the OpenAPI document")
+    description: str = Field("", description="Description in the OpenAPI document")
+    version: str = Field("unknown", description="Version in the OpenAPI document")
+    debug: bool = Field(False, description="Send tracebacks to clients, offer /test, start a debugger")
+    debugpy_host: str = Field("127.0.0.1", description="Where the debugger listens")
+    debugpy_port: int = Field(5678, ge=0, le=65535, description="Where the debugger listens")
+    input_path: LocalDirectory = Field(
+        default_factory=lambda: os.path.realpath("."), description="Directory that input files are read from"
+    )
+    output_path: LocalDirectory = Field(
+        default_factory=lambda: os.path.realpath("."), description="Directory that runs and results are written to"
+    )
+    output_format: Literal["json", "json+base64", "json+binref"] = Field(
+        "json", description="How arrays in results are encoded"
+    )
+    output_file: str = Field("", description="Write the result there (below output_path) instead of to stdout")
+    compression: Literal["lz4"] | None = Field(None, description="Compress base64 and binref arrays in results")
+    # Left out of repr(): the URI may carry a password.
+    mlflow_tracking_uri: str = Field(
+        "", repr=False, description="Log metrics, parameters and artifacts to this MLflow server"
+    )
+    mlflow_run_extra_args: Annotated[dict[str, Any], BeforeValidator(_literal)] = Field(
+        default_factory=dict, description="Arguments of mlflow.start_run, as a Python dict literal"
+    )
+    profiling: bool = Field(False, description="Profile each call")
+    tracing: bool = Field(False, description="Log inputs and outputs of each call")
+    gpu_transport: Literal["none", "cuda_ipc"] = Field("none", description="Offer a device-side array transport")
+    cuda_ipc_pool_fraction: float = Field(0.25, ge=0, le=1, description="Share of GPU memory for that transport")
+    binref_roots: Names = Field((), description="Directories besides input_path that binref buffers may be read from")
+    allowed_url_prefixes: Names = Field((), description="URLs that a request body may make the runtime fetch")
+    max_body_size: NonNegativeInt = Field(
+        0, description="Largest request body in bytes (0: 4 GiB, or half of the memory limit)"
+    )
+    max_queue: NonNegativeInt = Field(1000, description="Requests that may wait for a free compute process")
+    max_runs: NonNegativeInt = Field(0, description="Run directories that a server keeps (0: all)")
+    allowed_hosts: Names = Field((), description="Host header values to accept ('*': any)")
+    token: str = Field("", repr=False, description="Bearer token that clients must send")
+    shutdown_timeout: PositiveFloat = Field(30.0, description="Seconds that a stopping server waits for running calls")
+    allowed_references: Annotated[
+        tuple[Literal["url", "image", "api_path"], ...], BeforeValidator(_comma_separated)
+    ] = Field(("url",), description="Kinds of TesseractReference that a request may name")
+
+
+def env_name(field: str) -> str:
+    """Name of the environment variable that sets `field`."""
+    return ENV_PREFIX + field.upper()
+
+
+_ENV_NAMES = {field: env_name(field) for field in RuntimeConfig.model_fields}
+# Values of these fields are never repeated in a message.
+_SECRET_FIELDS = {field for field, info in RuntimeConfig.model_fields.items() if not info.repr}
+
+ConfigSnapshot = Mapping[str, Any]
+
+
+class _Layer:
+    """Keyword overrides, and the configuration that they gave with the environment as it was last seen."""
+
+    def __init__(self, overrides: ConfigSnapshot) -> None:
+        self.overrides = dict(overrides)
+        self._seen: tuple[str | None, ...] = ()
+        self._config: RuntimeConfig | None = None
+
+    def config(self) -> RuntimeConfig:
+        seen = tuple(os.environ.get(name) for name in _ENV_NAMES.values())
+        if self._config is None or seen != self._seen:
+            # An empty variable counts as unset, as compose files leave them.
+            values = {
+                field: value
+                for field, value in zip(_ENV_NAMES, seen, strict=True)
+                if value and field not in self.overrides
+            }
+            # Overrides were validated when they were given, and stay as they were resolved then.
+            self._config = RuntimeConfig(**values).model_copy(update=self.overrides)
+            self._seen = seen
+        return self._config
+
+    def update(self, overrides: Mapping[str, Any]) -> RuntimeConfig:
+        given = RuntimeConfig(**overrides)
+        merged = _Layer({**self.overrides, **{field: getattr(given, field) for field in overrides}})
+        config = merged.config()
+        self.overrides, self._seen, self._config = merged.overrides, merged._seen, config
+        return config
+
+
+# The last layer is what code outside of any `override_config` block of its own sees: threads which the code in such a
+# block started. Each block sees its own, also when blocks of several threads overlap.
+_layers = [_Layer({})]
+_current: ContextVar[_Layer | None] = ContextVar("tesseract_config_layer", default=None)
+
+
+def _active() -> _Layer:
+    return _current.get() or _layers[-1]
+
+
+def get_config() -> RuntimeConfig:
+    """The configuration in force.
+
+    Raises:
+        pydantic.ValidationError: An environment variable holds a value that its field does not accept.
+    """
+    return _active().config()
+
+
+def update_config(**overrides: Any) -> RuntimeConfig:
+    """Set fields for the rest of the process (or of the enclosing `override_config` block).
+
+    Returns:
+        The configuration in force afterwards.
+
+    Raises:
+        pydantic.ValidationError: Unknown field, or a value that its field does not accept. Nothing changes then.
+    """
+    return _active().update(overrides)
+
+
+def snapshot_config() -> ConfigSnapshot:
+    """The keyword overrides in force, to be given to `override_config` later."""
+    return dict(_active().overrides)
+
+
+@contextmanager
+def override_config(snapshot: ConfigSnapshot | None = None) -> Iterator[None]:
+    """Replace the keyword overrides within a block, and restore them at its end.
+
+    Args:
+        snapshot: What `snapshot_config` returned; None for a blank slate (environment and defaults).
+    """
+    layer = _Layer(snapshot or {})
+    _layers.append(layer)
+    token = _current.set(layer)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+        _layers.remove(layer)
+
+
+def describe_config_errors(error: ValidationError, sources: Mapping[str, str] | None = None) -> list[str]:
+    """One line per field that is wrong: where the value came from, the value, and what is wrong with it.
+
+    Args:
+        error: What constructing a `RuntimeConfig` raised.
+        sources: Where a field's value came from, e.g. `{"output_format": "--output-format"}`. Fields that are not
+            named came from their environment variable.
+    """
+    lines: dict[str, str] = {}
+    for item in error.errors(include_url=False, include_context=False):
+        field = str(item["loc"][0]) if item["loc"] else "configuration"
+        source = (sources or {}).get(field, env_name(field))
+        shown = "" if field in _SECRET_FIELDS else f" {str(item['input'])[:200]!r}:"
+        lines.setdefault(field, f"{source}:{shown} {item['msg'].removeprefix('Value error, ')}")
+    return list(lines.values())
