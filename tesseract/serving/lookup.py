@@ -1,0 +1,47 @@
+"""Finding Tesseracts among everything that an engine holds."""
+
+from __future__ import annotations
+
+from tesseract.backends.base import Backend
+from tesseract.backends.spec import ContainerInfo, ImageInfo
+from tesseract.deadline import Deadline
+from tesseract.errors import ContainerNotFound, ImageNotFound, InvalidValue
+from tesseract.serving.labels import is_tesseract
+
+
+def engine(backend: Backend | None = None) -> Backend:
+    """The given engine, else the one that is selected for the caller. Raises: EngineUnavailable."""
+    if backend is not None:
+        return backend
+    from tesseract.backends.select import get_backend
+
+    return get_backend()
+
+
+def find_image(backend: Backend, name: str, deadline: Deadline | None = None) -> ImageInfo:
+    """The Tesseract image of that name or id. Raises: ImageNotFound, InvalidValue."""
+    if not isinstance(name, str) or not name:
+        raise InvalidValue("Tesseract image name must be provided")
+    try:
+        image = backend.image(name, deadline)
+    except ImageNotFound as error:
+        raise ImageNotFound(
+            f"Tesseract image not found. Are you sure your tesseract image name is {name}? "
+            "`tesseract list` shows what there is."
+        ) from error
+    if not is_tesseract(image):
+        raise ImageNotFound(f"Image {name} is not a Tesseract image. `tesseract list` shows what there is.")
+    return image
+
+
+def find_container(backend: Backend, name: str) -> ContainerInfo:
+    """The Tesseract container of that name or id, running or not. Raises: ContainerNotFound."""
+    try:
+        container = backend.container(name)
+    except ContainerNotFound:
+        container = None
+    if container is None or not is_tesseract(container):
+        raise ContainerNotFound(
+            f"Tesseract container not found: Container {name} not found. `tesseract ps` shows what runs."
+        )
+    return container

@@ -1,0 +1,71 @@
+"""Places on the host that a request names: checked, made, and cleaned up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from tesseract.errors import InvalidValue, UserError
+from tesseract.serving.plan import SOCKET_NAME, Host
+from tesseract.serving.requests import ContainerRequest
+
+# sockaddr_un.sun_path holds 108 bytes with the final NUL (unix(7)).
+_LONGEST_SOCKET_PATH = 107
+
+
+def this_host(*, port: int = 0, debugger_port: int = 0, socket_dir: Path | None = None) -> Host:
+    """The machine and the caller as they are now."""
+    name = socket.gethostname()
+    names = tuple(dict.fromkeys((name, name.partition(".")[0])))
+    return Host(os.getuid(), os.getgid(), Path.cwd(), names, port, debugger_port, socket_dir)
+
+
+def prepare(request: ContainerRequest, host: Host) -> None:
+    """Check the input directory and make the output directory.
+
+    Raises: InvalidValue.
+    """
+    for option, path in (("--input-path", request.input_path), ("--output-path", request.output_path)):
+        if path is not None and "://" in str(path):
+            raise InvalidValue(f"{option} {path}: URLs are not supported here. Give a local directory.")
+    if request.input_path is not None:
+        source = host.cwd / Path(request.input_path).expanduser()
+        if not source.is_dir():
+            raise InvalidValue(f"Path {request.input_path} provided as input path is not a directory.")
+    if request.output_path is not None:
+        target = host.cwd / Path(request.output_path).expanduser()
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidValue(
+                f"Cannot make the output path {request.output_path}: {error.strerror}. Give another --output-path."
+            ) from error
+
+
+def socket_dir(name: str) -> Path:
+    """Where the Unix socket of container `name` belongs. Raises: UserError if that is too long for a socket."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if not (base and os.access(base, os.W_OK)):
+        base = os.path.join(tempfile.gettempdir(), f"tesseract-{os.getuid()}")
+    directory = Path(base, "tesseract", name)
+    if len(os.fsencode(directory / SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
+        raise UserError(f"The socket path {directory / SOCKET_NAME} is too long: set XDG_RUNTIME_DIR to a shorter one.")
+    return directory
+
+
+def make_private(directory: Path) -> None:
+    """Make a socket directory that only the caller can enter. Raises: UserError."""
+    for level in (directory.parents[1], directory.parent, directory):
+        level.mkdir(mode=0o700, exist_ok=True)
+        if level.stat().st_uid != os.getuid():
+            raise UserError(f"{level} belongs to another user. Set XDG_RUNTIME_DIR to a directory of your own.")
+    directory.chmod(0o700)
+
+
+def remove_socket_dir(directory: Path) -> None:
+    """Remove what `make_private` made."""
+    if directory.parent.name == "tesseract":
+        shutil.rmtree(directory, ignore_errors=True)

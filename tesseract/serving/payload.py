@@ -1,0 +1,91 @@
+"""Arguments of a runtime command that stand for files: read on the host, mounted read-only, never long in argv."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from tesseract.backends.spec import Mount
+from tesseract.errors import InvalidValue
+from tesseract.serving.plan import Payload
+
+# The kernel refuses one argument above 128 KiB (MAX_ARG_STRLEN); stay well below.
+MAX_INLINE_BYTES = 64 * 1024
+_TARGET = "/tesseract/payload"
+
+
+@contextmanager
+def staged(args: Sequence[str], cwd: Path, stdin: BinaryIO | None = None) -> Iterator[Payload]:
+    """Turn `args` into what the container gets, and clean up afterwards.
+
+    `@path` must be a regular file and is mounted as it is; `@scheme://...` is fetched with the host's credentials;
+    `@-` and `-` read `stdin`; text above 64 KiB goes into a file. Everything else is passed through.
+
+    Raises: InvalidValue.
+    """
+    with ExitStack() as stack:
+        words: list[str] = []
+        mounts: list[Mount] = []
+        for arg in args:
+            source = _source_file(arg, cwd, stdin, stack)
+            if source is None:
+                words.append(arg)
+                continue
+            number = f"_{len(mounts)}" if mounts else ""
+            target = f"{_TARGET}{number}{source.suffix}"
+            mounts.append(Mount("bind", str(source), target, read_only=True))
+            words.append(f"@{target}")
+        yield Payload(tuple(words), tuple(mounts))
+
+
+def _source_file(arg: str, cwd: Path, stdin: BinaryIO | None, stack: ExitStack) -> Path | None:
+    """The file that holds what `arg` means, or `None` if the argument speaks for itself."""
+    if arg in ("-", "@-"):
+        target = _temporary(stack) / "stdin.json"
+        with target.open("wb") as file:
+            shutil.copyfileobj(stdin or sys.stdin.buffer, file)
+        return target
+    if arg.startswith("@"):
+        name = arg.lstrip("@")
+        if "://" in name:
+            return _fetch(name, _temporary(stack))
+        path = (cwd / Path(name).expanduser()).resolve()
+        if not path.is_file():
+            raise InvalidValue(f"Path {name} provided as input is not a file. Check the path behind the '@'.")
+        return path
+    if len(arg) > MAX_INLINE_BYTES // 4 and len(arg.encode()) > MAX_INLINE_BYTES:
+        target = _temporary(stack) / "inline.json"
+        target.write_text(arg, encoding="utf-8")
+        return target
+    return None
+
+
+def _temporary(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tesseract_payload_")))
+
+
+def _fetch(url: str, directory: Path) -> Path:
+    import fsspec
+
+    target = directory / f"payload{PurePosixPath(urlsplit(url).path).suffix}"
+    try:
+        with fsspec.open(url, "rb") as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    except Exception as error:  # fsspec lets every file system's own exceptions through
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise InvalidValue(
+            f"Could not read the payload from {_without_password(url)}: {cause}. "
+            "Check the address and your credentials for it."
+        ) from error
+    return target
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -1,0 +1,299 @@
+"""From a request to a `ContainerSpec`: everything that can be decided without an engine.
+
+Pure: the host's part of the decision comes in as `Host`. The order of precedence in the environment is, weakest
+first: the image, `environment`, `runtime_config`, then what an explicit option says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tesseract.backends.spec import ContainerSpec, GpuRequest, Mount, NetworkAttachment, PortBinding, UserMapping
+from tesseract.errors import InvalidValue
+from tesseract.serving import labels
+from tesseract.serving.requests import ContainerRequest, RunRequest, ServeRequest
+from tesseract.serving.volumes import check_unique, parse_volume
+
+API_PORT = 8000
+DEBUGGER_PORT = 5678
+INPUT_DIR = "/tesseract/input_data"
+OUTPUT_DIR = "/tesseract/output_data"
+SOCKET_DIR = "/run/tesseract"
+SOCKET_NAME = "api.sock"
+OUTPUT_FORMATS = ("json", "json+base64", "json+binref")
+GPU_TRANSPORTS = ("none", "cuda_ipc")
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Modes of `--network` that are no network's name. Everything an engine understands by itself is passed through.
+_RAW_NETWORK_MODES = ("bridge", "private", "pasta", "slirp4netns")
+_RAW_NETWORK_PREFIXES = ("ns:", "container:", "pasta:", "slirp4netns:")
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a plan needs to know about the machine and the caller.
+
+    Attributes:
+        uid, gid: The caller's.
+        cwd: Where relative paths start.
+        names: This machine's host names, for the Host header check of a server that others can reach.
+        port: Host port for the API; 0 lets the engine choose.
+        debugger_port: The same for the debugger.
+        socket_dir: Directory on the host for the Unix socket, if one is asked for.
+    """
+
+    uid: int
+    gid: int
+    cwd: Path
+    names: tuple[str, ...] = ()
+    port: int = 0
+    debugger_port: int = 0
+    socket_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Arguments for a runtime command, and the files that carry what is not in them."""
+
+    args: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+
+
+def new_name() -> str:
+    """A name for a container that nobody else has."""
+    return f"tesseract-{secrets.token_hex(6)}"
+
+
+def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> ContainerSpec:
+    """The container that serves `image` (an id or reference that exists). Raises: InvalidValue."""
+    network = parse_network(request.network, request.network_alias)
+    on_host = network.mode == "host"
+    bind_ip = request.host_ip if on_host else "0.0.0.0"
+    api_port = host.port if on_host else API_PORT
+    debugger_port = _debugger_port(request, host, on_host)
+
+    env = _environment(request)
+    env |= {_runtime_variable(key): _as_env(value) for key, value in request.runtime_config.items()}
+    env |= _option_variables(request)
+    env["TESSERACT_GPU_TRANSPORT"] = _gpu_transport(request, env)
+    env["TESSERACT_ALLOWED_HOSTS"] = ",".join(_allowed_hosts(request, name, network, host, env))
+    if request.token:
+        env["TESSERACT_TOKEN"] = request.token
+    if request.debugger:
+        env |= {"TESSERACT_DEBUGPY_HOST": bind_ip, "TESSERACT_DEBUGPY_PORT": str(debugger_port)}
+
+    mounts = _mounts(request, host)
+    command = ["serve", "--port", str(api_port)]
+    if request.num_workers < 1:
+        raise InvalidValue(f"The number of workers must be at least 1, not {request.num_workers}.")
+    if request.num_workers > 1:
+        command += ["--num-workers", str(request.num_workers)]
+    command += ["--host", bind_ip]
+    extra_labels = {labels.HOST_IP: request.host_ip}
+    if host.socket_dir is not None:
+        mounts.append(Mount("bind", str(host.socket_dir), SOCKET_DIR))
+        command += ["--uds", f"{SOCKET_DIR}/{SOCKET_NAME}"]
+        extra_labels[labels.SOCKET] = str(host.socket_dir / SOCKET_NAME)
+    check_unique(mounts)
+
+    ports: list[PortBinding] = []
+    if network.mode not in ("host", "none"):
+        if host.socket_dir is None:
+            ports.append(PortBinding(API_PORT, request.host_ip, host.port))
+        if request.debugger:
+            ports.append(PortBinding(debugger_port, request.host_ip, host.debugger_port))
+    return replace(
+        _common(request, host, image, name),
+        command=tuple(command),
+        env=env,
+        labels=labels.ownership(host.uid, request.owner) | extra_labels,
+        mounts=tuple(mounts),
+        ports=tuple(ports),
+        network=network,
+        host_ipc=env["TESSERACT_GPU_TRANSPORT"] == "cuda_ipc",
+    )
+
+
+def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Payload) -> ContainerSpec:
+    """The container that runs one command of the runtime and goes. Raises: InvalidValue."""
+    network = parse_network(request.network)
+    env = _environment(request) | _option_variables(request)
+    if request.output_file:
+        env["TESSERACT_OUTPUT_FILE"] = request.output_file
+    if request.profiling:
+        env["TESSERACT_PROFILING"] = "1"
+    if request.tracing:
+        env["TESSERACT_TRACING"] = "1"
+    ports = [_published(host_port, container_port) for host_port, container_port in request.ports.items()]
+    if request.debugger:
+        on_host = network.mode == "host"
+        port = _debugger_port(request, host, on_host)
+        env["TESSERACT_DEBUGPY_HOST"] = "127.0.0.1" if on_host else "0.0.0.0"
+        env["TESSERACT_DEBUGPY_PORT"] = str(port)
+        if network.mode not in ("host", "none"):
+            ports.append(PortBinding(port, "127.0.0.1", host.debugger_port))
+    mounts = [*_mounts(request, host), *payload.mounts]
+    check_unique(mounts)
+    return replace(
+        _common(request, host, image, name),
+        command=(request.command, *payload.args),
+        env=env,
+        labels=labels.ownership(host.uid, request.owner),
+        mounts=tuple(mounts),
+        ports=tuple(ports),
+        network=network,
+        remove=True,
+    )
+
+
+def parse_network(name: str | None, alias: str | None = None) -> NetworkAttachment:
+    """Which kind of network `--network` means. Raises: InvalidValue for an alias without a named network."""
+    if not name or name == "default":
+        network = NetworkAttachment()
+    elif name in ("host", "none"):
+        network = NetworkAttachment(mode="host" if name == "host" else "none")
+    elif name in _RAW_NETWORK_MODES or name.startswith(_RAW_NETWORK_PREFIXES):
+        network = NetworkAttachment(mode="raw", name=name)
+    else:
+        network = NetworkAttachment(mode="named", name=name, aliases=(alias,) if alias else ())
+    if alias and network.mode != "named":
+        raise InvalidValue("Network alias can only be used with a specified network.")
+    return network
+
+
+def parse_user(text: str | None, caller_uid: int, caller_gid: int, userns: str | None = None) -> UserMapping:
+    """`UID[:GID]`; a root user has the root group, any other keeps the group that the engine's rule gives it.
+
+    Raises: InvalidValue.
+    """
+    if text is None:
+        return UserMapping(caller_uid, caller_gid, userns=userns)
+    if not re.fullmatch(r"\d+(:\d+)?", text):
+        raise InvalidValue(f"Invalid user '{text}': must be numeric UID or UID:GID, for example 1000:1000.")
+    uid, _, gid = text.partition(":")
+    wanted_gid = int(gid) if gid else (0 if int(uid) == 0 else None)
+    return UserMapping(caller_uid, caller_gid, int(uid), wanted_gid, userns)
+
+
+def _common(request: ContainerRequest, host: Host, image: str, name: str) -> ContainerSpec:
+    if request.memory is not None and not re.fullmatch(r"\d+(\.\d+)?[bkmgBKMG]?", request.memory):
+        raise InvalidValue(f"Invalid memory limit '{request.memory}': must be a number and a unit, like 512m or 2g.")
+    return ContainerSpec(
+        image=image,
+        name=name,
+        user=parse_user(request.user, host.uid, host.gid, request.userns),
+        gpus=GpuRequest(tuple(request.gpus)) if request.gpus else None,
+        memory=request.memory,
+        read_only_root=request.read_only_root,
+        raw_args=tuple(request.engine_args),
+    )
+
+
+def _mounts(request: ContainerRequest, host: Host) -> list[Mount]:
+    mounts = [parse_volume(spec, host.cwd) for spec in request.volumes]
+    if request.input_path is not None:
+        mounts.append(Mount("bind", _real_path(request.input_path, host), INPUT_DIR, read_only=True))
+    if request.output_path is not None:
+        mounts.append(Mount("bind", _real_path(request.output_path, host), OUTPUT_DIR))
+    check_unique(mounts)
+    return mounts
+
+
+def _real_path(path: str | Path, host: Host) -> str:
+    return os.path.realpath(host.cwd / Path(path).expanduser())
+
+
+def _environment(request: ContainerRequest) -> dict[str, str]:
+    for key, value in request.environment.items():
+        if not key or "=" in key or "\0" in key + value:
+            raise InvalidValue(f"Invalid environment variable name '{key}'.")
+    return dict(request.environment)
+
+
+def _option_variables(request: ContainerRequest) -> dict[str, str]:
+    env: dict[str, str] = {}
+    if request.input_path is not None:
+        env["TESSERACT_INPUT_PATH"] = INPUT_DIR
+    if request.output_path is not None:
+        env["TESSERACT_OUTPUT_PATH"] = OUTPUT_DIR
+    if request.output_format is not None:
+        if request.output_format not in OUTPUT_FORMATS:
+            raise InvalidValue(
+                f"Invalid output format '{request.output_format}': must be one of {', '.join(OUTPUT_FORMATS)}."
+            )
+        if request.output_format == "json+binref" and request.output_path is None:
+            raise InvalidValue(
+                "Output format json+binref writes arrays to files and needs a place for them: give --output-path."
+            )
+        env["TESSERACT_OUTPUT_FORMAT"] = request.output_format
+    if request.debug or request.debugger:
+        env["TESSERACT_DEBUG"] = "1"
+    return env
+
+
+def _runtime_variable(key: str) -> str:
+    return f"TESSERACT_{key.upper()}"
+
+
+def _as_env(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)
+
+
+def _gpu_transport(request: ServeRequest, env: Mapping[str, str]) -> str:
+    transport = request.gpu_transport or env.get("TESSERACT_GPU_TRANSPORT") or "none"
+    if transport not in GPU_TRANSPORTS:
+        raise InvalidValue(f"Unknown GPU transport '{transport}': must be one of {', '.join(GPU_TRANSPORTS)}.")
+    if transport == "cuda_ipc":
+        if not request.gpus:
+            raise InvalidValue("GPU transport cuda_ipc needs a GPU: give gpus, for example ['all'].")
+        if request.num_workers != 1:
+            raise InvalidValue("GPU transport cuda_ipc works with one worker only.")
+    return transport
+
+
+def _allowed_hosts(
+    request: ServeRequest, name: str, network: NetworkAttachment, host: Host, env: Mapping[str, str]
+) -> Sequence[str]:
+    """Host header values that a client of this server may send; see the runtime's guard against DNS rebinding."""
+    hosts = ["localhost", "127.0.0.1", request.host_ip, name, *network.aliases]
+    if request.host_ip not in _LOOPBACK:
+        hosts += [*host.names, "host.containers.internal"]
+    hosts += [*request.allowed_hosts, *env.get("TESSERACT_ALLOWED_HOSTS", "").split(",")]
+    return ["*"] if "*" in hosts else [item for item in dict.fromkeys(hosts) if item]
+
+
+def _debugger_port(request: ServeRequest | RunRequest, host: Host, on_host: bool) -> int:
+    """The port that the debugger binds in the container: the caller's choice, else ours."""
+    chosen = _chosen(request, "PORT")
+    api_port = host.port if on_host else API_PORT
+    if chosen is None:
+        return host.debugger_port if on_host else DEBUGGER_PORT
+    if not chosen.isdigit() or int(chosen) == api_port:
+        raise InvalidValue(f"TESSERACT_DEBUGPY_PORT={chosen}: must be a port number other than the API's {api_port}.")
+    if not on_host and _chosen(request, "HOST") in _LOOPBACK:
+        raise InvalidValue(
+            "A debugger on a loopback address inside the container cannot be reached: leave TESSERACT_DEBUGPY_HOST out."
+        )
+    return int(chosen)
+
+
+def _chosen(request: ServeRequest | RunRequest, what: str) -> str | None:
+    env = dict(request.environment)
+    if isinstance(request, ServeRequest):
+        env |= {_runtime_variable(key): _as_env(value) for key, value in request.runtime_config.items()}
+    return env.get(f"TESSERACT_RUNTIME_DEBUGPY_{what}") or env.get(f"TESSERACT_DEBUGPY_{what}")
+
+
+def _published(host_port: str, container_port: str) -> PortBinding:
+    ip, _, port = str(host_port).rpartition(":")
+    try:
+        return PortBinding(int(container_port), ip or "127.0.0.1", int(port))
+    except ValueError:
+        raise InvalidValue(f"Invalid port mapping {host_port}:{container_port}: must be [ip:]port to port.") from None

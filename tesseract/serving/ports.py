@@ -1,0 +1,97 @@
+"""Host ports: the grammar of `--port`, and the candidates to try."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tesseract.errors import InvalidValue, PortInUse
+
+MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class PortRange:
+    """Host ports from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def fixed(self) -> bool:
+        return self.first == self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}" if self.fixed else f"{self.first}-{self.last}"
+
+
+def parse_port(text: str | None) -> PortRange | None:
+    """`8000` or `8000-8010`. `None` stays `None`: the engine chooses.
+
+    Raises: InvalidValue.
+    """
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in str(text).split("-")]
+        first, last = numbers if len(numbers) == 2 else (numbers[0], numbers[0])
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise InvalidValue(f"Port '{text}' must be single integer or a range (e.g. -p '8000-8080').")
+    if first > last:
+        raise InvalidValue(f"Port range '{text}': the start port must not be greater than the end port.")
+    if not (0 <= first <= 65535 and 0 <= last <= 65535):
+        raise InvalidValue(f"Port '{text}' must be between 0 and 65535.")
+    return PortRange(first, last)
+
+
+def is_free(host_ip: str, port: int) -> bool:
+    """Whether TCP `port` can be bound on `host_ip` right now."""
+    family = socket.AF_INET6 if ":" in host_ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host_ip, port))
+        except PermissionError:
+            return True  # the engine may be allowed what we are not; it has the last word
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host_ip: str) -> int:
+    """A port that the kernel says is free on `host_ip`."""
+    family = socket.AF_INET6 if ":" in host_ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host_ip, 0))
+        return int(probe.getsockname()[1])
+
+
+def candidates(wanted: PortRange | None, host_ip: str, *, engine_chooses: bool) -> Iterator[int]:
+    """Host ports to try in turn, at most `MAX_ATTEMPTS`; 0 means that the engine chooses.
+
+    Ports of a range come in random order (so that servers started at once rarely meet), those that are visibly busy
+    are left out.
+
+    Raises: PortInUse if nothing (more) is left to try.
+    """
+    if wanted is None or wanted == PortRange(0, 0):
+        for _ in range(MAX_ATTEMPTS):
+            yield 0 if engine_chooses else free_port(host_ip)
+        raise PortInUse(f"Failed to find a free port after {MAX_ATTEMPTS} attempts.")
+    if wanted.fixed:
+        yield wanted.first
+        raise PortInUse(
+            f"Port {wanted.first} was already in use on {host_ip}. Choose another, or give none and get a free one."
+        )
+    attempts = 0
+    for port in random.sample(range(wanted.first, wanted.last + 1), wanted.last - wanted.first + 1):
+        if is_free(host_ip, port):
+            if attempts == MAX_ATTEMPTS:
+                raise PortInUse(f"Failed to find a free port after {MAX_ATTEMPTS} attempts.")
+            attempts += 1
+            yield port
+    raise PortInUse(f"No free ports found in range {wanted}. Give a wider range, or none and get a free port.")

@@ -1,0 +1,137 @@
+"""Serve: start a container, wait until it answers, or leave nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from tesseract.backends.base import Backend
+from tesseract.backends.spec import ContainerInfo, ContainerSpec, NetworkAttachment
+from tesseract.deadline import Deadline
+from tesseract.errors import PortInUse, StartupFailed, UserError
+from tesseract.serving import labels, lookup, paths, plan, ports, readiness
+from tesseract.serving.address import Address, address_of, reachable_ip
+from tesseract.serving.requests import Served, ServeRequest
+from tesseract.serving.signals import uninterrupted
+from tesseract.serving.volumes import check_sources
+
+logger = logging.getLogger("tesseract")
+
+
+def serve(request: ServeRequest, backend: Backend | None = None) -> Served:
+    """Serve a Tesseract image and return once it is healthy.
+
+    On any failure, an interruption included, the container, its socket and a network made for it are removed.
+
+    Raises: InvalidValue, ImageNotFound, PortInUse, StartupFailed, StartupTimeout, EngineError.
+    """
+    deadline = Deadline(request.startup_timeout)
+    if request.token == "auto":
+        request = replace(request, token=secrets.token_urlsafe(32))
+    network = plan.parse_network(request.network, request.network_alias)
+    _check_reachable(request, network)
+    for port in _host_ports(request, network):
+        spec = _plan(request, network, port)
+        backend = lookup.engine(backend)
+        image = lookup.find_image(backend, request.image, deadline)
+        try:
+            return _start(request, replace(spec, image=image.id), backend, deadline)
+        except PortInUse:
+            pass
+        except StartupFailed as error:
+            if not readiness.is_port_conflict(error):
+                raise
+        if port != 0 or network.mode == "host":
+            logger.info("Port %s was taken, trying another ...", port)
+    raise AssertionError("the candidates end with an error")
+
+
+def _host_ports(request: ServeRequest, network: NetworkAttachment) -> Iterable[int]:
+    wanted = ports.parse_port(request.port)
+    if request.socket or network.mode == "none":
+        return (0,)
+    # Binding on the host's own network is the container's business, so there we have to pick a port ourselves.
+    return ports.candidates(wanted, request.host_ip, engine_chooses=network.mode != "host")
+
+
+def _plan(request: ServeRequest, network: NetworkAttachment, port: int) -> ContainerSpec:
+    name = plan.new_name()
+    host = paths.this_host(
+        port=port,
+        debugger_port=ports.free_port(request.host_ip) if request.debugger and network.mode == "host" else 0,
+        socket_dir=paths.socket_dir(name) if request.socket else None,
+    )
+    paths.prepare(request, host)
+    spec = plan.serve_spec(request, request.image, name, host)
+    check_sources(mount for mount in spec.mounts if mount.target != plan.SOCKET_DIR)
+    return spec
+
+
+def _start(request: ServeRequest, spec: ContainerSpec, backend: Backend, deadline: Deadline) -> Served:
+    socket = spec.labels.get(labels.SOCKET)
+    made_network = False
+    try:
+        if socket:
+            paths.make_private(Path(socket).parent)
+        made_network = ensure_network(backend, spec.network)
+        logger.info("Waiting for Tesseract %s to start ...", request.image)
+        container = backend.start(spec, deadline)
+        address = address_of(container)
+        if request.skip_health_check:
+            logger.info("Skipping the health check")
+        else:
+            readiness.wait(backend, container, _probe(address, request.token), deadline)
+    except BaseException:
+        with uninterrupted():
+            backend.remove(spec.name)
+            if made_network and spec.network.name:
+                backend.remove_network_if_empty(spec.network.name)
+            if socket:
+                paths.remove_socket_dir(Path(socket).parent)
+        raise
+    return Served(
+        container_name=container.name,
+        container=container,
+        url=address.url,
+        socket=address.socket,
+        token=request.token,
+        debugger=_debugger(request, spec, container) if request.debugger else None,
+    )
+
+
+def ensure_network(backend: Backend, network: NetworkAttachment) -> bool:
+    """Make a named network if it is missing. True if it was made."""
+    if network.mode != "named" or network.name is None:
+        return False
+    made = backend.ensure_network(network.name, labels.ownership())
+    if made:
+        logger.info("Network '%s' not found, creating it.", network.name)
+    return made
+
+
+def _check_reachable(request: ServeRequest, network: NetworkAttachment) -> None:
+    if request.socket and request.port is not None:
+        raise UserError("A Tesseract listens on a socket or on a port, not on both: leave --port or --socket out.")
+    if network.mode == "none" and not request.socket and not request.skip_health_check:
+        raise UserError("Nothing can reach a Tesseract with --network none: add --socket.")
+
+
+def _probe(address: Address, token: str | None) -> readiness.Probe:
+    if address.socket:
+        return readiness.healthy_unix(Path(address.socket), token)
+    if address.port is None:
+        raise StartupFailed("The engine published no port for the Tesseract: check the raw engine arguments.")
+    return readiness.healthy_tcp(reachable_ip(address.ip), address.port, token)
+
+
+def _debugger(request: ServeRequest, spec: ContainerSpec, container: ContainerInfo) -> str | None:
+    port = int(spec.env["TESSERACT_DEBUGPY_PORT"])
+    if container.host_network:
+        return f"{reachable_ip(request.host_ip)}:{port}"
+    for published in container.ports:
+        if published.container_port == port:
+            return f"{reachable_ip(published.host_ip)}:{published.host_port}"
+    return None
