@@ -1,0 +1,37 @@
+"""All checks, in the order in which a person should read them: what others rest on comes first."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from tesseract.doctor.model import Check
+
+NAMES = (
+    "engine",
+    "idmap_tools",
+    "subids",
+    "user_namespaces",
+    "runtime_dir",
+    "linger",
+    "cgroups",
+    "storage",
+    "space",
+    "network",
+    "oci_runtime",
+    "selinux",
+    "gpus",
+    "service",
+    "mapping_cost",
+    "nested",
+    "base_image",
+    "python_index",
+    "exposure",
+    "smoke",
+)
+
+
+def checks(engine: str, only: tuple[str, ...] = ()) -> list[Check[Any]]:
+    """The checks that concern an engine; `only` names some of them."""
+    found: list[Check[Any]] = [import_module(f"tesseract.doctor.checks.{name}").CHECK for name in NAMES]
+    return [check for check in found if check.engine in (None, engine) and (not only or check.name in only)]
