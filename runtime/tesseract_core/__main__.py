@@ -1,0 +1,10 @@
+"""`python -m tesseract_core` is `tesseract`."""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    from tesseract.cli.main import main
+
+    sys.exit(main())

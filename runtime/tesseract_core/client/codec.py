@@ -1,0 +1,210 @@
+"""Payload trees to JSON bytes, and results back to NumPy: the client's side of the array encodings.
+
+An encoded array is `{"object_type": "array", "shape": [...], "dtype": NAME, "data": {"buffer": ..., "encoding": ...}}`;
+bytes are C-ordered and little-endian. Requests carry base64, or references to files where both sides see a directory
+(`binref`); answers may carry any encoding of the contract.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pybase64
+from pydantic_core import from_json
+
+# What the array types of the contract can hold: booleans, (unsigned) integers, floats, complex numbers.
+_NUMERIC_KINDS = "biufc"
+
+ArrayEncoder = Callable[[np.ndarray], dict[str, str]]
+
+
+# ---- requests --------------------------------------------------------------------------------------------------------
+
+
+def encode(payload: Any, encode_array: ArrayEncoder | None = None) -> bytes:
+    """Serialise a payload; every leaf with `__array__` (NumPy, JAX, torch, ...) becomes an encoded array.
+
+    Args:
+        payload: Tree of mappings (string keys), sequences and leaves; empty or None becomes `null`.
+        encode_array: Makes the `data` member of an array; base64 by default.
+
+    Raises:
+        TypeError: A leaf or key that JSON cannot express.
+        ValueError: An array of a dtype that no Tesseract knows (objects, strings, bfloat16, ...).
+    """
+    if not payload:
+        return b"null"
+    return orjson.dumps(_to_json(payload, encode_array or base64_data), default=_other_leaf)
+
+
+def _to_json(node: Any, encode_array: ArrayEncoder) -> Any:
+    if node is None or isinstance(node, str | bytes):
+        return node
+    if isinstance(node, Mapping):
+        return {key: _to_json(value, encode_array) for key, value in node.items()}
+    if hasattr(node, "__array__"):
+        array = to_numpy(node)
+        return {"shape": array.shape, "dtype": array.dtype.name, "data": encode_array(array)}
+    if isinstance(node, Sequence):  # tuples and NamedTuples included
+        return [_to_json(item, encode_array) for item in node]
+    return node
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    """Array-like to a C-ordered array of native byte order; detached from torch's graph and copied from a GPU."""
+    if getattr(value, "requires_grad", False):
+        value = value.detach()
+    if hasattr(value, "__cuda_array_interface__"):
+        for to_host in ("cpu", "get", "copy_to_host"):  # torch, CuPy, Numba
+            if hasattr(value, to_host):
+                value = getattr(value, to_host)()
+                break
+    array = np.asarray(value, order="C")
+    if array.dtype.kind not in _NUMERIC_KINDS:
+        raise ValueError(f"Cannot send an array of dtype {array.dtype}; convert it to a NumPy number type first")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def base64_data(array: np.ndarray) -> dict[str, str]:
+    """`data` member with the bytes in line."""
+    return {"buffer": pybase64.b64encode_as_string(array.data if array.size else b""), "encoding": "base64"}
+
+
+class BinrefFile:
+    """Collects the arrays of one request in a file that the server sees too; delete it once the answer is there.
+
+    Args:
+        directory: The server's input path, as seen here.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / f"{uuid.uuid4()}.bin"
+        self._offset = 0
+
+    def data(self, array: np.ndarray) -> dict[str, str]:
+        """Append an array; its `data` member refers to `file:offset`."""
+        reference = f"{self.path.name}:{self._offset}"
+        with self.path.open("ab") as file:
+            file.write(array.data if array.size else b"")
+        self._offset += array.nbytes
+        return {"buffer": reference, "encoding": "binref"}
+
+    def delete(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _other_leaf(leaf: Any) -> Any:
+    if isinstance(leaf, os.PathLike):
+        return os.fspath(leaf)
+    raise TypeError(f"Cannot send a value of type {type(leaf).__name__} to a Tesseract: {leaf!r}")
+
+
+# ---- answers ---------------------------------------------------------------------------------------------------------
+
+
+def decode(body: bytes, output_path: Path | None = None) -> Any:
+    """Parse an answer and turn every encoded array into a writable `ndarray` (rank 0 for scalars).
+
+    Args:
+        body: JSON text.
+        output_path: Directory where the files of `binref` references lie; nothing outside of it is ever read.
+
+    Raises:
+        ValueError: Something that is marked as an array cannot be decoded.
+    """
+    return _from_json(parse(body), output_path)
+
+
+def parse(body: bytes) -> Any:
+    """Parse JSON (`NaN` and `Infinity` allowed) without touching arrays."""
+    return from_json(body)
+
+
+def _from_json(node: Any, output_path: Path | None) -> Any:
+    if isinstance(node, dict):
+        if node.get("object_type") == "array" or {"shape", "dtype", "data"} <= node.keys():
+            return decode_array(node, output_path)
+        return {key: _from_json(value, output_path) for key, value in node.items()}
+    if isinstance(node, list):
+        # Plain lists of numbers can be long; only what may hold an array is walked.
+        return [_from_json(item, output_path) if isinstance(item, dict | list) else item for item in node]
+    return node
+
+
+def decode_array(encoded: Mapping[str, Any], output_path: Path | None = None) -> np.ndarray:
+    """Decode one encoded array. Raises: ValueError."""
+    for key in ("shape", "dtype", "data"):
+        if encoded.get(key) is None:
+            raise ValueError(f"Encoded array lacks {key!r}")
+    shape, data = tuple(encoded["shape"]), encoded["data"]
+    if "buffer" not in data:
+        raise ValueError("Encoded array lacks 'data.buffer'")
+    try:
+        dtype = np.dtype(encoded["dtype"])
+    except TypeError as error:
+        raise ValueError(f"Encoded array has an unknown dtype: {encoded['dtype']!r}") from error
+    encoding, compression = data.get("encoding"), data.get("compression")
+    if encoding in ("json", "raw"):
+        return np.array(data["buffer"], dtype=dtype).reshape(shape)
+    size = math.prod(shape) * dtype.itemsize
+    if encoding == "base64":
+        raw = _decompress(pybase64.b64decode_as_bytearray(data["buffer"], validate=True), compression)
+    elif encoding == "binref":
+        raw = _decompress(_read_binref(data["buffer"], size, compression, output_path), compression)
+    else:
+        raise ValueError(f"Unexpected array encoding {encoding!r}")
+    if len(raw) != size:
+        raise ValueError(f"Array of shape {shape} and dtype {dtype} takes {size} bytes, got {len(raw)}")
+    return np.frombuffer(raw, dtype=dtype).reshape(shape)
+
+
+def _decompress(raw: bytearray, compression: str | None) -> bytearray:
+    if compression is None:
+        return raw
+    if compression != "lz4":
+        raise ValueError(f"Unexpected array compression {compression!r}")
+    try:
+        import lz4.frame
+    except ModuleNotFoundError as error:
+        raise ValueError("The server compresses arrays with lz4, which is not installed: pip install lz4") from error
+    return lz4.frame.decompress(raw, return_bytearray=True)
+
+
+_BINREF = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+)(?::(?P<length>\d+))?)?", re.DOTALL)
+
+
+def _read_binref(reference: str, size: int, compression: str | None, output_path: Path | None) -> bytearray:
+    if not (match := _BINREF.fullmatch(reference)):
+        raise ValueError(f"Malformed binref {reference!r}: expected PATH[:OFFSET[:COMPRESSED_SIZE]]")
+    if output_path is None:
+        raise ValueError(
+            f"The result lies in a file of the server ({match['path']}); "
+            "pass the directory where its output_path is visible here (server_output_path)"
+        )
+    if compression is not None:
+        if match["length"] is None:
+            raise ValueError(f"Malformed binref {reference!r}: a compressed array needs PATH:OFFSET:COMPRESSED_SIZE")
+        size = int(match["length"])
+    # The path is chosen by the server: it must not lead this client to other files, not even through a symlink.
+    root = os.path.realpath(output_path)
+    path = os.path.realpath(os.path.join(root, match["path"]))
+    if os.path.commonpath([root, path]) != root:
+        raise ValueError(f"binref {reference!r} leaves the output_path {root}")
+    raw = bytearray(size)
+    try:
+        with open(path, "rb") as file:
+            file.seek(int(match["offset"] or 0))
+            got = file.readinto(raw)
+    except OSError as error:
+        raise ValueError(f"Cannot read binref {reference!r} below output_path {root}: {error.strerror}") from error
+    if got != size:
+        raise ValueError(f"binref {reference!r} should hold {size} bytes, its file ends after {got}")
+    return raw

@@ -1,0 +1,65 @@
+"""How arrays travel in answers, and what a server offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Wanted encoding of answers; `None` leaves the choice to the server.
+
+    Attributes:
+        output_format: `json`, `json+base64` or `json+binref`.
+        gpu_transport: How GPU arrays travel.
+        compression: `none` or `lz4`.
+    """
+
+    output_format: str | None = None
+    gpu_transport: str | None = None
+    compression: str | None = None
+
+    def accept(self) -> str:
+        """Value of the `Accept` header."""
+        if self == Encoding():
+            return "*/*"
+        ranges = [f"application/{self.output_format or '*'}"]
+        if self.gpu_transport is not None:
+            ranges.append(f"gpu_transport={self.gpu_transport}")
+        if self.compression is not None:
+            ranges.append(f"compression={self.compression}")
+        return "; ".join(ranges)
+
+
+@dataclass(frozen=True)
+class ServerCapabilities:
+    """What a server advertises; `None` where it says nothing."""
+
+    output_formats: tuple[str, ...] | None = None
+    gpu_transports: tuple[str, ...] | None = None
+    compressions: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_schema(cls, schema: Mapping[str, Any]) -> ServerCapabilities:
+        """Read them from an OpenAPI document."""
+
+        def offered(key: str) -> tuple[str, ...] | None:
+            return None if schema.get(key) is None else tuple(schema[key])
+
+        return cls(
+            output_formats=offered("x-supported-output-formats"),
+            gpu_transports=offered("x-supported-gpu-transports"),
+            compressions=offered("x-supported-compressions"),
+        )
+
+    def check(self, encoding: Encoding) -> None:
+        """Raises: ValueError where the server has said that it does not offer a wanted value."""
+        for name, wanted, offered in (
+            ("output_format", encoding.output_format, self.output_formats),
+            ("gpu_transport", encoding.gpu_transport, self.gpu_transports),
+            ("compression", encoding.compression, self.compressions),
+        ):
+            if wanted is not None and wanted != "none" and offered is not None and wanted not in offered:
+                raise ValueError(f"This Tesseract does not offer {name} {wanted!r}, only: {', '.join(offered)}")

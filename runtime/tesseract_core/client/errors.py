@@ -1,0 +1,39 @@
+"""Answers that are errors, as the exceptions that callers see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError, from_json
+
+
+def error_from_response(endpoint: str, status: int, body: bytes) -> Exception:
+    """The exception for an answer with status ≥ 400.
+
+    A 422 with the contract's `detail` list becomes the `pydantic.ValidationError` that the server met (title
+    `endpoint NAME`); anything else a `RuntimeError` with status and body.
+    """
+    if status == 422 and (error := _validation_error(endpoint, body)):
+        return error
+    return RuntimeError(f"Error {status} from Tesseract: {body.decode(errors='replace')}")
+
+
+def _validation_error(endpoint: str, body: bytes) -> ValidationError | None:
+    try:
+        details = [_detail(item) for item in from_json(body)["detail"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return ValidationError.from_exception_data(f"endpoint {endpoint}", details) if details else None
+
+
+def _detail(item: dict[str, Any]) -> InitErrorDetails:
+    template, context = item["msg"], item.get("ctx")
+    # pydantic fills `{key}` in a message from the context, and offers no escape. A message that happens to hold such a
+    # text is passed as a value of the context instead, which is filled in last and never looked at again.
+    if context and any(f"{{{key}}}" in template for key in context):
+        template, context = "{message}", {**context, "message": template}
+    return {
+        "type": PydanticCustomError(item["type"], template, context),
+        "loc": tuple(item["loc"]),
+        "input": item.get("input"),
+    }

@@ -1,0 +1,171 @@
+"""Transport over HTTP, through TCP (`http://`, `https://`) or a Unix socket (`http+unix://<percent-encoded path>`)."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse, urlunparse
+
+import requests
+from requests.auth import AuthBase
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from tesseract_core.client import codec
+from tesseract_core.client.encoding import Encoding
+from tesseract_core.client.errors import error_from_response
+from tesseract_core.client.logs import LogSink, LogTail
+from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Transport
+from tesseract_core.client.unix import UnixAdapter
+
+Timeout = float | tuple[float | None, float | None] | None
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_POOL_SIZE = 64  # idle connections kept; more threads than that still work, their connections are just not reused
+
+
+class HttpTransport(Transport):
+    """Calls a server.
+
+    Args:
+        url: Base URL; `http://` is assumed where there is no scheme, and a path prefix is kept.
+        timeout: Seconds for connecting and for each wait for data, or `(connect, read)`; None waits for ever.
+        token: Sent as `Authorization: Bearer ...`.
+        input_path: Directory that the server reads `binref` inputs from, as seen here.
+        output_path: Directory that the server writes results and logs to, as seen here.
+
+    Raises:
+        requests.exceptions.ConnectionError, requests.exceptions.Timeout: at calls, if there is no answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: Timeout = None,
+        token: str | None = None,
+        input_path: Path | None = None,
+        output_path: Path | None = None,
+    ) -> None:
+        self.url = clean_url(url)
+        self.input_path = input_path
+        self.output_path = output_path
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.headers["Content-Type"] = "application/json"
+        if token is not None:
+            self._session.auth = _Bearer(token)
+        parts = urlparse(self.url)
+        if parts.scheme == "http+unix":
+            self._base = f"http://localhost{parts.path}"
+            self._session.mount("http://", UnixAdapter(unquote(parts.netloc), pool_maxsize=_POOL_SIZE))
+        else:
+            self._base = self.url
+            adapter = requests.adapters.HTTPAdapter(pool_maxsize=_POOL_SIZE)
+            self._session.mount(f"{parts.scheme}://", adapter)
+        # Proxies and netrc of the environment are for the outside world; on loopback they would break or slow calls.
+        self._session.trust_env = parts.scheme != "http+unix" and parts.hostname not in _LOOPBACK
+
+    negotiates = True
+
+    def call(
+        self,
+        endpoint: str,
+        payload: Any = None,
+        *,
+        run_id: str | None = None,
+        encoding: Encoding | None = None,
+        log_sink: LogSink | None = None,
+    ) -> Any:
+        if endpoint == "health":
+            return codec.parse(self._send("GET", "health"))
+        if endpoint not in COMPUTE_ENDPOINTS:
+            return codec.parse(self._send("POST", endpoint, codec.encode(payload)))
+        encoding = encoding or Encoding()
+        with contextlib.ExitStack() as stack:
+            if log_sink is not None:
+                run_id = run_id or str(uuid.uuid4())
+                stack.enter_context(LogTail(self._log_file(run_id), log_sink))
+            body = stack.enter_context(self._encoded(payload, encoding))
+            answer = self._send("POST", endpoint, body, run_id=run_id, accept=encoding.accept())
+        return codec.decode(answer, self.output_path)
+
+    def openapi_schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = codec.parse(self._send("GET", "openapi.json"))
+        return schema
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _log_file(self, run_id: str) -> Path:
+        if self.output_path is None:
+            raise ValueError("Logs can only be streamed where the server's output_path is visible here")
+        return self.output_path / f"run_{run_id}" / "logs" / "tesseract.log"
+
+    @contextlib.contextmanager
+    def _encoded(self, payload: Any, encoding: Encoding) -> Iterator[bytes]:
+        if encoding.output_format != "json+binref" or self.input_path is None:
+            yield codec.encode(payload)
+            return
+        file = codec.BinrefFile(self.input_path)
+        try:
+            yield codec.encode(payload, file.data)
+        finally:
+            file.delete()
+
+    def _send(
+        self, method: str, route: str, body: bytes | None = None, *, run_id: str | None = None, accept: str = "*/*"
+    ) -> bytes:
+        def send() -> requests.Response:
+            return self._session.request(
+                method,
+                f"{self._base}/{route}",
+                data=body,
+                params=None if run_id is None else {"run_id": run_id},
+                headers={"Accept": accept},
+                timeout=self._timeout,
+            )
+
+        try:
+            response = send()
+        except requests.exceptions.ConnectionError as error:
+            if not _nothing_was_sent(error):
+                raise
+            response = send()
+        if response.status_code >= 400:
+            raise error_from_response(route, response.status_code, response.content)
+        return response.content
+
+
+def clean_url(url: str) -> str:
+    """Add a missing scheme; drop query, fragment, parameters and trailing slashes.
+
+    Raises: requests.exceptions.InvalidSchema (a ValueError) for a scheme that is not supported.
+    """
+    parts = urlparse(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https", "http+unix"):
+        raise requests.exceptions.InvalidSchema(
+            f"Cannot talk to {url!r}: expected http://HOST:PORT, https://... or http+unix://<percent-encoded path>"
+        )
+    return urlunparse((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", "", ""))
+
+
+def _nothing_was_sent(error: requests.exceptions.ConnectionError) -> bool:
+    """Whether no connection came about, so that asking again cannot run anything twice.
+
+    A kept-alive connection that the server has closed in the meantime never gets here: urllib3 looks before it sends.
+    An expired connect timeout is no reason to wait a second time.
+    """
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+class _Bearer(AuthBase):
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {token}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request

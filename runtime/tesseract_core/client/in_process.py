@@ -1,0 +1,156 @@
+"""Transport into this very process: the user's module is imported here and its endpoints are called directly."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import traceback
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tesseract_core.client import codec
+from tesseract_core.client.encoding import Encoding
+from tesseract_core.client.logs import LogSink
+from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Transport
+
+StrPath = str | os.PathLike[str]
+
+
+class InProcessTransport(Transport):
+    """Runs a Tesseract in this process, under a runtime configuration of its own.
+
+    Args:
+        tesseract_api: Path of the API module, or the imported module.
+        input_path: Base of relative input paths; the working directory by default.
+        output_path: Where runs go; by default a temporary directory that lives as long as this object.
+        output_format: Recorded in the configuration; results are never encoded.
+        config: Further fields of the runtime's configuration.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        RuntimeError: It is no file, or cannot be imported.
+    """
+
+    negotiates = False
+
+    def __init__(
+        self,
+        tesseract_api: StrPath | ModuleType,
+        input_path: StrPath | None,
+        output_path: StrPath | None,
+        output_format: str,
+        config: Mapping[str, Any],
+    ) -> None:
+        if output_path is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="tesseract_output_")
+            output_path = self._temporary.name
+        settings = {
+            "debug": True,
+            "output_format": output_format,
+            "input_path": str(Path(input_path or ".").resolve()),
+            "output_path": str(Path(output_path).resolve()),
+            **config,
+        }
+        if not isinstance(tesseract_api, ModuleType):
+            path = Path(tesseract_api).resolve(strict=True)
+            if not path.is_file():
+                raise RuntimeError(f"Tesseract API path {path} is not a file.")
+            settings["api_path"] = str(path)
+            tesseract_api = _load(path)
+        self._module = tesseract_api
+        self._output_path = Path(settings["output_path"])
+        self._config = _snapshot(settings)
+        # User code may assume that it is never entered twice at once; it may well call itself.
+        self._lock = threading.RLock()
+        with self._configured():
+            from tesseract_core.runtime.core import create_endpoints
+
+            self._endpoints = {endpoint.__name__: endpoint for endpoint in create_endpoints(self._module)}
+
+    def call(
+        self,
+        endpoint: str,
+        payload: Any = None,
+        *,
+        run_id: str | None = None,
+        encoding: Encoding | None = None,
+        log_sink: LogSink | None = None,
+    ) -> Any:
+        from pydantic import BaseModel
+        from tesseract_core.runtime.core import get_input_schema
+        from tesseract_core.runtime.mpa import start_run
+        from tesseract_core.runtime.profiler import Profiler
+
+        if endpoint == "health":
+            return {"status": "ok"}
+        if endpoint not in self._endpoints:
+            raise RuntimeError(f"Endpoint {endpoint} not found in Tesseract API.")
+        function = self._endpoints[endpoint]
+        with self._lock, self._configured():
+            request = get_input_schema(function).model_validate(_own_arrays(payload))
+            try:
+                if endpoint in COMPUTE_ENDPOINTS:
+                    run_dir = self._output_path / f"run_{run_id or uuid.uuid4()}"
+                    with start_run(base_dir=run_dir, log_sink=log_sink), Profiler():
+                        result = function(request)
+                else:
+                    result = function(request)
+            except Exception as error:
+                raise RuntimeError(
+                    f"{traceback.format_exc()}\nError running Tesseract API {endpoint}: {error}"
+                ) from None
+            return result.model_dump() if isinstance(result, BaseModel) else result
+
+    def openapi_schema(self) -> dict[str, Any]:
+        from tesseract_core.runtime.schema_generation import openapi_document
+
+        with self._configured():
+            schema: dict[str, Any] = openapi_document(self._module)
+            return schema
+
+    def _configured(self) -> Any:
+        from tesseract_core.runtime.config import override_config
+
+        return override_config(self._config)
+
+
+def _load(path: Path) -> ModuleType:
+    from tesseract_core.runtime.core import load_module_from_path
+
+    try:
+        module: ModuleType = load_module_from_path(path)
+    except Exception as error:
+        raise RuntimeError(f"Cannot load Tesseract API from {path}") from error
+    return module
+
+
+def _snapshot(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    from tesseract_core.runtime.config import override_config, snapshot_config, update_config
+
+    with override_config(None):
+        update_config(**settings)
+        snapshot: Mapping[str, Any] = snapshot_config()
+        return snapshot
+
+
+def _own_arrays(node: Any) -> Any:
+    """The payload with copies of its arrays, so that user code which works in place never touches the caller's."""
+    if node is None or isinstance(node, str | bytes):
+        return node
+    if isinstance(node, Mapping):
+        return {key: _own_arrays(value) for key, value in node.items()}
+    if isinstance(node, np.ndarray):
+        return node.copy()
+    if hasattr(node, "__cuda_array_interface__"):  # stays on its device
+        return node
+    if hasattr(node, "__array__"):
+        return codec.to_numpy(node).copy()
+    if isinstance(node, Sequence):
+        return [_own_arrays(item) for item in node]
+    return node

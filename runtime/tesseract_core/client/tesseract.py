@@ -1,0 +1,491 @@
+"""The class `Tesseract`: everything that needs no container engine.
+
+`tesseract.sdk` adds `from_image` and `from_source` on a host where images are built and served; users see one class,
+`tesseract_core.Tesseract`, whichever of the two that is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Protocol, TypeVar
+
+from tesseract_core.client.encoding import Encoding, ServerCapabilities
+from tesseract_core.client.logs import LogSink, sink_for
+from tesseract_core.client.transport import Transport
+
+Self = TypeVar("Self", bound="Tesseract")
+StrPath = str | os.PathLike[str]
+
+
+class Launcher(Protocol):
+    """Starts and ends the server behind a Tesseract. It must not refer to the Tesseract (garbage collection)."""
+
+    def start(self) -> Transport:
+        """Start the server and wait until it answers."""
+
+    def stop(self) -> None:
+        """End the server and remove what belongs to it; no error if it is gone already."""
+
+    def logs(self) -> str:
+        """What the server has written so far."""
+
+    def container(self) -> Any:
+        """The container that serves. Raises: RuntimeError if there is none by nature."""
+
+
+class _Shared:
+    """What a Tesseract and its views have in common; the server lives as long as any of them."""
+
+    def __init__(self, launcher: Launcher | None, transport: Transport | None, stream_logs: bool | LogSink) -> None:
+        self.launcher = launcher
+        self.transport = transport
+        self.stream_logs = stream_logs
+        self.schema: dict[str, Any] | None = None
+        self.last_logs = ""
+        self.lock = threading.RLock()
+        self.finalizer: weakref.finalize[Any, Any] | None = None
+
+
+class Tesseract:
+    """A Tesseract that can be called: its endpoints are methods, arrays go in and come out as NumPy arrays.
+
+    Make one by `from_image`, `from_source`, `from_url` or `from_tesseract_api`. One object may be used from many
+    threads at once.
+
+    Args:
+        url: Deprecated, as are the other arguments: use `Tesseract.from_url`.
+    """
+
+    _shared: _Shared
+    _encoding: Encoding
+    _is_view: bool
+
+    def __init__(
+        self,
+        url: str,
+        server_output_path: StrPath | None = None,
+        timeout: float | tuple[float, float] | None = None,
+    ) -> None:
+        warnings.warn(
+            "Direct instantiation of Tesseract is deprecated; use Tesseract.from_url, Tesseract.from_image, "
+            "Tesseract.from_source or Tesseract.from_tesseract_api",
+            UserWarning,
+            stacklevel=2,
+        )
+        self._set_up(transport=_http_transport(url, server_output_path, timeout, token=None))
+
+    def _set_up(
+        self,
+        *,
+        transport: Transport | None = None,
+        launcher: Launcher | None = None,
+        encoding: Encoding | None = None,
+        stream_logs: bool | LogSink = False,
+    ) -> None:
+        self._shared = _Shared(launcher, transport, stream_logs)
+        self._encoding = encoding or Encoding()
+        self._is_view = False
+
+    @classmethod
+    def _make(cls: type[Self], **kwargs: Any) -> Self:
+        self = cls.__new__(cls)
+        self._set_up(**kwargs)
+        return self
+
+    # ---- constructors ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_url(
+        cls: type[Self],
+        url: str,
+        server_output_path: StrPath | None = None,
+        timeout: float | tuple[float, float] | None = None,
+        *,
+        token: str | None = None,
+    ) -> Self:
+        """A Tesseract that is served somewhere already. Nothing is sent before the first call.
+
+        Args:
+            url: `http://HOST:PORT` (the scheme may be left out, a path prefix is kept), `https://...`, or
+                `http+unix://<percent-encoded path>` for a Unix socket.
+            server_output_path: Directory where files that the server writes (`json+binref`) are visible here.
+            timeout: Seconds for connecting and for each wait for data, or `(connect, read)`; None waits for ever.
+            token: What the server was told to require by `--token` (sent as `Authorization: Bearer ...`).
+
+        Raises:
+            ValueError: The URL has another scheme.
+        """
+        return cls._make(transport=_http_transport(url, server_output_path, timeout, token))
+
+    @classmethod
+    def from_tesseract_api(
+        cls: type[Self],
+        tesseract_api: StrPath | ModuleType,
+        input_path: StrPath | None = None,
+        output_path: StrPath | None = None,
+        output_format: str = "json+base64",
+        gpu_transport: str | None = None,
+        runtime_config: Mapping[str, Any] | None = None,
+        stream_logs: bool | LogSink = False,
+    ) -> Self:
+        """A Tesseract that runs in this very process, without container and server.
+
+        Needs the runtime (`pip install tesseract-core[runtime]`) and what the API module imports. Calls are made one at
+        a time, each under the configuration of this object only.
+
+        Args:
+            tesseract_api: Path of a `tesseract_api.py`, or the imported module.
+            input_path: What relative paths of payloads refer to; the working directory by default.
+            output_path: Where runs, logs and output files go; a temporary directory by default.
+            output_format: As for a server; results are NumPy arrays whatever it is.
+            gpu_transport: As for a server.
+            runtime_config: Further fields of the runtime's configuration.
+            stream_logs: `True` prints what a run logs on stderr, a callable gets each line.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            RuntimeError: It is no file, or cannot be imported (the cause is chained).
+        """
+        from tesseract_core.client.in_process import InProcessTransport
+
+        config = dict(runtime_config or {})
+        if gpu_transport is not None:
+            config["gpu_transport"] = gpu_transport
+        transport = InProcessTransport(tesseract_api, input_path, output_path, output_format, config)
+        return cls._make(transport=transport, encoding=Encoding(output_format, gpu_transport), stream_logs=stream_logs)
+
+    # ---- life cycle --------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Start the server and wait until it answers.
+
+        Raises:
+            RuntimeError: It is served already, there is nothing to serve (`from_url`, `from_tesseract_api`), or the
+                server ended while it started.
+            TimeoutError: It was not ready within its start-up timeout.
+        """
+        shared = self._shared
+        with shared.lock:
+            if shared.launcher is None:
+                raise RuntimeError("Can only serve a Tesseract created via from_image or from_source.")
+            if shared.transport is not None:
+                raise RuntimeError("Tesseract is already being served.")
+            shared.transport = shared.launcher.start()
+            # At interpreter exit, too. Bound to what the views share, so that a view keeps the server alive.
+            shared.finalizer = weakref.finalize(shared, _abandon, shared.launcher, shared.transport, os.getpid())
+
+    def teardown(self) -> None:
+        """End the server and remove its container. It can be served again.
+
+        Raises:
+            RuntimeError: It is not being served.
+        """
+        shared = self._shared
+        with shared.lock:
+            if shared.launcher is None:
+                raise RuntimeError("Can only tear down a Tesseract created via from_image or from_source.")
+            if shared.transport is None:
+                raise RuntimeError("Tesseract is not being served.")
+            with contextlib.suppress(Exception):  # logs of a container that somebody else removed
+                shared.last_logs = shared.launcher.logs()
+            if shared.finalizer is not None:
+                shared.finalizer.detach()
+            transport, shared.transport, shared.schema = shared.transport, None, None
+            try:
+                transport.close()
+            finally:
+                shared.launcher.stop()
+
+    def __enter__(self: Self) -> Self:
+        if self._shared.launcher is not None and not self._is_view:
+            if self._shared.transport is not None:
+                raise RuntimeError("Cannot serve the same Tesseract multiple times.")
+            self.serve()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        shared = self._shared
+        if self._is_view or shared.transport is None:
+            return
+        if shared.launcher is None:
+            shared.transport.close()
+        else:
+            self.teardown()
+
+    def server_logs(self) -> str:
+        """What the server has written: now, or until it was torn down.
+
+        Raises:
+            RuntimeError: The server is not ours.
+        """
+        shared = self._shared
+        if shared.launcher is None:
+            raise RuntimeError("Can only retrieve logs for a Tesseract created via `from_image` or `from_source`.")
+        with shared.lock:
+            return shared.last_logs if shared.transport is None else shared.launcher.logs()
+
+    def container_info(self) -> Any:
+        """The container that serves this Tesseract (`.reload()` refreshes it).
+
+        Raises:
+            RuntimeError: It is not served, or by no container.
+        """
+        shared = self._shared
+        if shared.launcher is None:
+            raise RuntimeError("container_info is only available when using `Tesseract.from_image(...)`.")
+        if shared.transport is None:
+            raise RuntimeError(
+                "container_info is only available for served Tesseracts: use it as a context manager, or call .serve()"
+            )
+        return shared.launcher.container()
+
+    # ---- endpoints ---------------------------------------------------------------------------------------------------
+
+    def apply(self, inputs: Mapping[str, Any], run_id: str | None = None) -> dict[str, Any]:
+        """Run the Tesseract.
+
+        Args:
+            inputs: Values of its input schema; arrays may be anything with `__array__`.
+            run_id: Names the run; what the server writes goes to `run_<run_id>` below its output path.
+
+        Returns:
+            Values of its output schema, with NumPy arrays (rank 0 for scalars).
+
+        Raises:
+            pydantic.ValidationError: The inputs do not fit the schema.
+            RuntimeError: The Tesseract failed.
+            requests.exceptions.RequestException: It cannot be reached, or did not answer in time.
+        """
+        return self._compute("apply", {"inputs": inputs}, run_id)
+
+    def abstract_eval(self, abstract_inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Shapes and dtypes of the outputs, without computing them.
+
+        Args:
+            abstract_inputs: Inputs where each array is `{"shape": ..., "dtype": ...}`.
+        """
+        result: dict[str, Any] = self._connected().call("abstract_eval", {"inputs": abstract_inputs})
+        return result
+
+    def jacobian(
+        self,
+        inputs: Mapping[str, Any],
+        jac_inputs: Sequence[str],
+        jac_outputs: Sequence[str],
+        run_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Jacobian matrices.
+
+        Args:
+            inputs: Values of the input schema.
+            jac_inputs: Paths of the inputs to derive with respect to.
+            jac_outputs: Paths of the outputs to derive.
+            run_id: Names the run.
+
+        Returns:
+            `{output: {input: array of shape (*output.shape, *input.shape)}}`.
+
+        Raises:
+            NotImplementedError: This Tesseract has no such endpoint.
+        """
+        self._require("jacobian", "Jacobian")
+        return self._compute(
+            "jacobian", {"inputs": inputs, "jac_inputs": jac_inputs, "jac_outputs": jac_outputs}, run_id
+        )
+
+    def jacobian_vector_product(
+        self,
+        inputs: Mapping[str, Any],
+        jvp_inputs: Sequence[str],
+        jvp_outputs: Sequence[str],
+        tangent_vector: Mapping[str, Any],
+        run_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Jacobian-vector product (forward mode).
+
+        Args:
+            inputs: Values of the input schema.
+            jvp_inputs: Paths of the inputs to derive with respect to.
+            jvp_outputs: Paths of the outputs to derive.
+            tangent_vector: `{input: array of the input's shape}`.
+            run_id: Names the run.
+
+        Returns:
+            `{output: array of the output's shape}`.
+
+        Raises:
+            NotImplementedError: This Tesseract has no such endpoint.
+        """
+        self._require("jacobian_vector_product", "Jacobian vector product (JVP)")
+        payload = {
+            "inputs": inputs,
+            "jvp_inputs": jvp_inputs,
+            "jvp_outputs": jvp_outputs,
+            "tangent_vector": tangent_vector,
+        }
+        return self._compute("jacobian_vector_product", payload, run_id)
+
+    def vector_jacobian_product(
+        self,
+        inputs: Mapping[str, Any],
+        vjp_inputs: Sequence[str],
+        vjp_outputs: Sequence[str],
+        cotangent_vector: Mapping[str, Any],
+        run_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Vector-Jacobian product (reverse mode).
+
+        Args:
+            inputs: Values of the input schema.
+            vjp_inputs: Paths of the inputs to derive with respect to.
+            vjp_outputs: Paths of the outputs to derive.
+            cotangent_vector: `{output: array of the output's shape}`.
+            run_id: Names the run.
+
+        Returns:
+            `{input: array of the input's shape}`.
+
+        Raises:
+            NotImplementedError: This Tesseract has no such endpoint.
+        """
+        self._require("vector_jacobian_product", "Vector Jacobian product (VJP)")
+        payload = {
+            "inputs": inputs,
+            "vjp_inputs": vjp_inputs,
+            "vjp_outputs": vjp_outputs,
+            "cotangent_vector": cotangent_vector,
+        }
+        return self._compute("vector_jacobian_product", payload, run_id)
+
+    def health(self) -> dict[str, Any]:
+        """`{"status": "ok"}` if the Tesseract answers."""
+        result: dict[str, Any] = self._connected().call("health")
+        return result
+
+    def test(self, test_spec: Mapping[str, Any]) -> None:
+        """Run a regression test.
+
+        Args:
+            test_spec: `endpoint`, `payload`, and `expected_outputs` or `expected_exception`.
+
+        Raises:
+            AssertionError: The outcome differs from what is expected.
+            RuntimeError: The endpoint raised.
+            NotImplementedError: The server does not offer tests.
+        """
+        if "test" not in self.available_endpoints:
+            raise NotImplementedError("This Tesseract offers no regression tests; serve it in debug mode.")
+        verdict = self._connected().call("test", test_spec)
+        if verdict["status"] == "failed":
+            raise AssertionError(verdict["message"])
+        if verdict["status"] != "passed":
+            raise RuntimeError(verdict["message"])
+
+    # ---- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def openapi_schema(self) -> dict[str, Any]:
+        """The OpenAPI document, fetched once per connection."""
+        transport = self._connected()
+        shared = self._shared
+        if shared.schema is None:
+            shared.schema = transport.openapi_schema()
+        return shared.schema
+
+    @property
+    def available_endpoints(self) -> list[str]:
+        """Names of the endpoints that this Tesseract implements."""
+        return [path.lstrip("/") for path in self.openapi_schema["paths"]]
+
+    @property
+    def server_capabilities(self) -> ServerCapabilities | None:
+        """Encodings that the server advertises; None where nothing is encoded (`from_tesseract_api`)."""
+        if not self._connected().negotiates:
+            return None
+        return ServerCapabilities.from_schema(self.openapi_schema)
+
+    @property
+    def current_encoding(self) -> Encoding:
+        """The wanted encoding of answers."""
+        return self._encoding
+
+    def with_encoding(
+        self: Self,
+        *,
+        output_format: str | None = None,
+        gpu_transport: str | None = None,
+        compression: str | None = None,
+    ) -> Self:
+        """A view of this Tesseract that asks for another encoding; it shares the connection and owns nothing.
+
+        Args:
+            output_format: `json`, `json+base64` or `json+binref`.
+            gpu_transport: How GPU arrays travel.
+            compression: `none` or `lz4`.
+
+        Raises:
+            ValueError: The server does not offer a value.
+        """
+        mine = self._encoding
+        encoding = Encoding(
+            output_format or mine.output_format, gpu_transport or mine.gpu_transport, compression or mine.compression
+        )
+        if capabilities := self.server_capabilities:
+            capabilities.check(encoding)
+        view = type(self).__new__(type(self))
+        view._shared, view._encoding, view._is_view = self._shared, encoding, True
+        return view
+
+    def resolve_gpu_transport(self) -> str:
+        """The GPU transport that is proven to work between this process and the server: `none`, arrays go through memory."""
+        self._connected()
+        return "none"
+
+    # ---- how -------------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Transport:
+        transport = self._shared.transport
+        if transport is None:
+            raise RuntimeError(
+                "When creating a Tesseract via `from_image` or `from_source`, you must use it as a context manager "
+                "or call `.serve()` before any other method."
+            )
+        return transport
+
+    def _require(self, endpoint: str, title: str) -> None:
+        if endpoint not in self.available_endpoints:
+            raise NotImplementedError(f"{title} not implemented for this Tesseract.")
+
+    def _compute(self, endpoint: str, payload: dict[str, Any], run_id: str | None) -> dict[str, Any]:
+        transport = self._connected()
+        sink = sink_for(self._shared.stream_logs)
+        result: dict[str, Any] = transport.call(
+            endpoint, payload, run_id=run_id, encoding=self._encoding, log_sink=sink
+        )
+        return result
+
+
+def _http_transport(
+    url: str, server_output_path: StrPath | None, timeout: float | tuple[float, float] | None, token: str | None
+) -> Transport:
+    from tesseract_core.client.http import HttpTransport
+
+    output_path = None if server_output_path is None else Path(server_output_path).resolve()
+    return HttpTransport(url, timeout=timeout, token=token, output_path=output_path)
+
+
+def _abandon(launcher: Launcher, transport: Transport, owner_pid: int) -> None:
+    """End the server of an object that nobody has any more, or of an interpreter that ends."""
+    if os.getpid() != owner_pid:  # a forked child has a copy of the object; the server belongs to its parent
+        return
+    with contextlib.suppress(Exception):
+        transport.close()
+    with contextlib.suppress(Exception):
+        launcher.stop()
