@@ -46,7 +46,7 @@ class Cgroups(Check[Probe]):
         if probe.hybrid and probe.runtime != "runc":
             return error(
                 "cgroup v1 and v2 are mixed (hybrid): crun refuses to start containers",
-                "Boot with systemd.unified_cgroup_hierarchy=1, or set runtime = 'runc' in ~/.config/containers/containers.conf",
+                "Boot with systemd.unified_cgroup_hierarchy=1, or set runtime = 'runc' in containers.conf",
             )
         if probe.version is None:
             return error("Podman could not tell (podman info failed)", "See the checks above.")

@@ -65,7 +65,7 @@ class Storage(Check[Probe]):
         if probe.driver == "vfs":
             return warning(
                 "the store's driver is vfs: every layer is a full copy, about ten times slower and larger",
-                "Set driver = 'overlay' in ~/.config/containers/storage.conf, then (deletes images): podman system reset",
+                "Set driver = 'overlay' in storage.conf, then (deletes images) podman system reset",
             )
         how = " with fuse-overlayfs (no copy at first use, slower files)" if probe.mount_program else ""
         return ok(f"{probe.driver}{how} on {probe.file_system or 'unknown file system'}: {probe.root}")
