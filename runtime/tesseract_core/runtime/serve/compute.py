@@ -1,0 +1,74 @@
+"""A compute process: imports the user's module, then runs one request at a time in its main thread.
+
+The module is imported after the fork, so that threads, BLAS, CUDA contexts and MPI live as in any Python process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import orjson
+from tesseract_core.runtime.serve.handler import Handler
+from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
+from tesseract_core.runtime.serve.queue import Job
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a compute process says once: what it offers, or why it cannot start."""
+
+    document: bytes = b""
+    endpoints: tuple[str, ...] = ()
+    error: str = ""
+
+    def encode(self) -> bytes:
+        return orjson.dumps((self.document.decode(), self.endpoints, self.error))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return what `data` says; a process that died in the middle of it says nothing."""
+        try:
+            document, endpoints, error = orjson.loads(data)
+        except ValueError:
+            return cls()
+        return cls(document.encode(), tuple(endpoints), error)
+
+
+def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int) -> int:
+    """Serve the queue until no HTTP worker is left; returns the exit status.
+
+    `load()` imports the user's module. An `Announcement` is written to the pipe `announce_fd`, which is then closed.
+    """
+    # The HTTP side drains on these; a process that computes just goes on. A handler rather than SIG_IGN, because
+    # programs which user code starts would inherit that and could not be terminated.
+    for number in SHUTDOWN_SIGNALS:
+        signal.signal(number, lambda *_: None)
+        signal.siginterrupt(number, False)
+    with open(announce_fd, "wb") as announce:
+        try:
+            handler = load()
+        except (Exception, SystemExit):
+            announce.write(Announcement(error=traceback.format_exc()).encode())
+            return 1
+        announce.write(Announcement(handler.document, handler.endpoints).encode())
+
+    current: Job | None = None
+
+    def let_go() -> None:
+        # A forked child of user code must not keep the reply's socket open: its end-of-file reports our death.
+        receiver.close()
+        if current is not None:
+            current.close()
+
+    os.register_at_fork(after_in_child=let_go)
+    while (current := Job.take(receiver)) is not None:
+        if not current.withdrawn():
+            current.reply(handler.answer(current.request))
+        current.close()
+    return 0

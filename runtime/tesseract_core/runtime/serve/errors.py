@@ -1,0 +1,134 @@
+"""The bodies of all answers that are not a result, in the shapes that clients of the contract parse."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+from tesseract_core.runtime.serve.messages import Reply
+
+# An invalid input is echoed up to this size; beyond it the answer describes it.
+MAX_ECHO_BYTES = 1024
+
+
+def detail(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
+    """Return a reply with the body `{"detail": value}`."""
+    return Reply(status, _dumps({"detail": value}), headers=dict(headers or {}))
+
+
+def body_error(kind: str, message: str, value: Any, *, at: Iterable[str | int] = (), **context: Any) -> Reply:
+    """Return a 422 with one error at `["body", *at]`."""
+    entry = {"type": kind, "loc": ["body", *at], "msg": message, "input": _echo(value)}
+    if context:
+        entry["ctx"] = context
+    return detail(422, [entry])
+
+
+def invalid_run_id(value: str) -> Reply:
+    """Return the 422 for a `run_id` that is not one safe path component."""
+    pattern = "^[A-Za-z0-9._-]{1,128}$"
+    entry = {
+        "type": "string_pattern_mismatch",
+        "loc": ["query", "run_id"],
+        "msg": f"A run id is one path component matching {pattern}, and neither '.' nor '..'",
+        "input": _echo(value),
+        "ctx": {"pattern": pattern},
+    }
+    return detail(422, [entry])
+
+
+def validation_error(error: ValidationError) -> Reply:
+    """Return the 422 for a body that does not fit the endpoint's schema."""
+    entries = []
+    for item in error.errors(include_url=False):
+        entry: dict[str, Any] = {
+            "type": item["type"],
+            "loc": ["body", *item["loc"]],
+            "msg": item["msg"],
+            "input": _echo(item["input"]),
+        }
+        if "ctx" in item:
+            # Exceptions have no JSON form, and their representation may show addresses and paths of the server.
+            entry["ctx"] = {
+                key: {} if isinstance(value, BaseException) else _echo(value) for key, value in item["ctx"].items()
+            }
+        entries.append(entry)
+    return detail(422, entries)
+
+
+def server_error(text: str = "Internal Server Error", *, html: bool = False) -> Reply:
+    """Return a 500 as plain text, or as a preformatted page."""
+    if html:
+        from html import escape
+
+        page = f"<!DOCTYPE html><title>Internal Server Error</title><pre>{escape(text)}</pre>"
+        return Reply(500, page.encode(), "text/html; charset=utf-8")
+    return Reply(500, text.encode(errors="backslashreplace"), "text/plain; charset=utf-8")
+
+
+def _echo(value: Any) -> Any:
+    """Return `value` itself if its JSON is small, else one line that describes it.
+
+    A client that sends 2 MB of wrong data does not want them back.
+    """
+    if _estimated_size(value, MAX_ECHO_BYTES) <= MAX_ECHO_BYTES:
+        return value
+    if isinstance(value, str | bytes):
+        start = value[:100] if isinstance(value, str) else value[:100].decode(errors="replace")
+        return f"<{len(value)} characters, starting with {start!r}>"
+    if isinstance(value, Mapping):
+        keys = ", ".join(str(key)[:40] for key, _ in zip(value, range(10), strict=False))
+        return f"<object with {len(value)} keys: {keys}{', …' if len(value) > 10 else ''}>"
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"<array of {len(value)} items>"
+    return f"<{type(value).__name__}>"
+
+
+def _estimated_size(value: Any, limit: int) -> int:
+    """Return about how long the JSON of `value` is; stops counting soon after `limit`."""
+    if isinstance(value, str | bytes):
+        return len(value) + 2
+    if isinstance(value, Mapping):
+        items: Iterable[Any] = (part for pair in value.items() for part in pair)
+    elif isinstance(value, list | tuple | set | frozenset):
+        items = value
+    elif hasattr(value, "nbytes"):
+        return int(value.nbytes)
+    else:
+        return 8
+    total = 2
+    for item in items:
+        total += 1 + _estimated_size(item, limit - total)
+        if total > limit:
+            break
+    return total
+
+
+def _dumps(value: Any) -> bytes:
+    """Encode as compact JSON; whatever has no JSON form becomes its type's name, NaN and infinities become null."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # numbers beyond 64 bits, lone surrogates, NumPy, models
+        pass
+    try:
+        plain = to_jsonable_python(value, fallback=lambda item: f"<{type(item).__name__}>")
+    except (PydanticSerializationError, ValueError):
+        plain = _plain(value)
+    return json.dumps(_plain(plain), separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return f"<{type(value).__name__}>"

@@ -1,0 +1,160 @@
+"""One request in, one reply out: parse, validate, negotiate, run inside a run, encode.
+
+No sockets, no event loop: the compute processes and the in-process ASGI app call the same `Handler`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from types import ModuleType
+from typing import Any, Self
+
+import orjson
+import pydantic_core
+from pydantic import BaseModel, ValidationError
+from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.core import create_endpoints, get_input_schema, get_tesseract_api
+from tesseract_core.runtime.file_interactions import output_to_bytes
+from tesseract_core.runtime.mpa import serve_run
+from tesseract_core.runtime.openapi import build_openapi
+from tesseract_core.runtime.profiler import Profiler
+from tesseract_core.runtime.serve import errors
+from tesseract_core.runtime.serve.messages import Reply, RequestHead
+from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate
+from tesseract_core.runtime.serve.queue import Message
+from tesseract_core.runtime.trust import network_payload
+
+OUTPUT_FORMATS = ("json", "json+base64", "json+binref")
+# These answer in plain JSON whatever the client accepts.
+_PLAIN_JSON = frozenset({"abstract_eval", "test"})
+
+
+class _Refused(Exception):
+    """The request cannot be run; `reply` says why."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+
+class Handler:
+    """Runs the endpoints of one user module, one at a time."""
+
+    def __init__(self, api_module: ModuleType) -> None:
+        config = get_config()
+        offered = [fn for fn in create_endpoints(api_module) if fn.__name__ != "test" or config.debug]
+        self.document = orjson.dumps(build_openapi(offered, config))
+        self._functions = {fn.__name__: fn for fn in offered if fn.__name__ != "health"}
+        self._schemas: dict[str, type[BaseModel]] = {name: get_input_schema(fn) for name, fn in self._functions.items()}
+
+    @classmethod
+    def load(cls) -> Self:
+        """Import the user's module that the configuration names."""
+        return cls(get_tesseract_api())
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Names of the endpoints that take a POST."""
+        return tuple(self._functions)
+
+    def answer(self, request: Message) -> Message:
+        """Return the reply to one request; the request is closed as soon as it is read."""
+        head, body = RequestHead.decode(request.head()), request.body()
+        request.close()
+        reply = self(head, body)
+        message = Message(reply.encode_head())
+        message.write(reply.body)
+        return message
+
+    def __call__(self, head: RequestHead, body: bytes) -> Reply:
+        """Return the answer to one request; raises nothing that user code may raise."""
+        with network_payload():
+            try:
+                payload = self._validate(head, _parse(head.content_type, body))
+                encoding = self._negotiate(head)
+            except _Refused as refusal:
+                return refusal.reply
+            except Exception:
+                return _failure(head)
+            return self._run(head, payload, encoding)
+
+    def _validate(self, head: RequestHead, data: Any) -> BaseModel:
+        try:
+            # `from_attributes` only makes the error for a non-object the one that clients know.
+            return self._schemas[head.endpoint].model_validate(data, from_attributes=True)
+        except ValidationError as error:
+            raise _Refused(errors.validation_error(error)) from None
+
+    @staticmethod
+    def _negotiate(head: RequestHead) -> Encoding:
+        if head.endpoint in _PLAIN_JSON:
+            return Encoding("json", None)
+        config = get_config()
+        default = Encoding(config.output_format, config.compression)
+        try:
+            return negotiate(head.accept, formats=OUTPUT_FORMATS, default=default)
+        except NotAcceptable as error:
+            raise _Refused(errors.detail(406, error.detail)) from None
+
+    def _run(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
+        try:
+            with serve_run(head.run_id, named=head.named):
+                try:
+                    with Profiler() as profiler:
+                        result = self._functions[head.endpoint](payload)
+                    profiler.print_stats()
+                    content = output_to_bytes(
+                        result,
+                        encoding.format,
+                        base_dir=get_config().output_path,
+                        binref_dir=f"run_{head.run_id}",
+                        compression=encoding.compression,
+                    )
+                except (Exception, SystemExit):
+                    return _failure(head)
+        except Exception:  # the run itself: an unwritable directory, an unreachable MLflow server
+            return _failure(head)
+        return Reply(200, content, f"application/{encoding.format}")
+
+
+def _parse(content_type: str, body: bytes) -> Any:
+    """Return the JSON value of a body."""
+    if not body:
+        raise _Refused(errors.body_error("missing", "Field required", None))
+    if not _is_json(content_type):
+        return body.decode(errors="replace")
+    try:
+        value = pydantic_core.from_json(body)
+    except ValueError:
+        value = _parse_strictly(body)
+    if value is None:
+        raise _Refused(errors.body_error("missing", "Field required", None))
+    return value
+
+
+def _parse_strictly(body: bytes) -> Any:
+    """Parse again what the fast parser refused: the standard one takes a little more and says where it stopped."""
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError as error:
+        position, reason = error.pos, error.msg
+    except UnicodeDecodeError as error:
+        position, reason = error.start, f"Invalid {error.encoding}"
+    except (ValueError, RecursionError) as error:
+        position, reason = 0, str(error)
+    raise _Refused(errors.body_error("json_invalid", "JSON decode error", {}, at=(position,), error=reason))
+
+
+def _is_json(content_type: str) -> bool:
+    media = content_type.partition(";")[0].strip().lower()
+    return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
+
+
+def _failure(head: RequestHead) -> Reply:
+    """Log the exception in flight and return the 500 for it."""
+    text = traceback.format_exc()
+    print(f"[{head.run_id}] {head.endpoint} failed:\n{text}", end="", file=sys.stderr, flush=True)
+    if not get_config().debug:
+        return errors.server_error()
+    return errors.server_error(text, html="text/html" in head.accept)

@@ -1,0 +1,74 @@
+"""Forking the server's processes, and making sure that none outlives the main one."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when `parent` dies, however that happens.
+
+    The kernel watches the *thread* that forked, so that must have been the parent's main thread.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+
+
+def fork(target: Callable[[], int]) -> int:
+    """Run `target` in a child process and return the child's pid. The child exits with what `target` returns.
+
+    The child has a process group of its own, so that the Ctrl-C of a terminal reaches the main process only, and none
+    of the parent's signal handlers and exit hooks.
+    """
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        die_with_parent(parent)
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (*SHUTDOWN_SIGNALS, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        atexit._clear()
+        status = target()
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _leave(status)
+    raise AssertionError("unreachable")
+
+
+def _leave(status: int) -> None:
+    """End this process as the interpreter would, but without unwinding into the code that forked it."""
+    try:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def describe_exit(status: int) -> str:
+    """Say how a process ended, given its wait status."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"exited with status {code}"

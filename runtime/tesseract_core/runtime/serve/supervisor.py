@@ -1,0 +1,247 @@
+"""The main process: forks the HTTP process and the compute processes, replaces those that die, and ends them all.
+
+    main ── http (granian) ── HTTP worker 1..N      no user code, never wait for any
+      └──── compute 1..N                            one request at a time each
+
+It has a single thread and runs neither HTTP nor user code. All its children die with it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.serve import compute
+from tesseract_core.runtime.serve.address import Address, AddressUnavailable, claim
+from tesseract_core.runtime.serve.compute import Announcement
+from tesseract_core.runtime.serve.handler import Handler
+from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, describe_exit, fork
+from tesseract_core.runtime.serve.queue import make_queue
+
+EXIT_FAILED = 1
+EXIT_ADDRESS = 3
+_MAX_FAILED_STARTS = 3
+# Beyond the time that the HTTP side has for finishing calls: for its own end, and for exit hooks of user code.
+_GRACE_S = 5.0
+
+
+class StartFailed(Exception):
+    """The compute processes do not start. The message is for the user."""
+
+
+class Supervisor:
+    """Runs one server from its start to its end."""
+
+    def __init__(
+        self, load: Callable[[], Handler], address: Address, num_workers: int, parent_pipe_fd: int | None = None
+    ) -> None:
+        self._load = load
+        self._address = address
+        self._num_workers = num_workers
+        self._parent_pipe_fd = parent_pipe_fd
+        self._config = get_config()
+        self._sender, self._receiver = make_queue()
+        self._http_pid = 0
+        self._starting: dict[int, tuple[int, bytearray]] = {}  # pipe → pid and what came through it
+        self._computing: set[int] = set()
+        self._failed_starts = 0
+        self._stop_signals = 0
+        self._drained = False
+        self._poll = select.poll()
+
+    def run(self) -> int:
+        """Serve until a signal or a failure; returns the exit status."""
+        self._listen_for_signals()
+        try:
+            self._address = claim(self._address)
+            for _ in range(self._num_workers):
+                self._fork_compute()
+            # Meanwhile the compute processes import the user's module.
+            from tesseract_core.runtime.serve import http_server
+
+            first = self._first_announcement()
+            if first is None:
+                return 0
+            claim(self._address)
+            self._http_pid = fork(lambda: self._run_http(http_server.run, first))
+            # From here on only the HTTP processes can send, so their end is the end of the queue.
+            self._sender.close()
+            print(f"Serving {self._config.name!r} on {self._address.url}", file=sys.stderr, flush=True)
+            return self._supervise()
+        except AddressUnavailable as error:
+            print(error, file=sys.stderr, flush=True)
+            return EXIT_ADDRESS
+        except StartFailed as error:
+            print(error, file=sys.stderr, flush=True)
+            return EXIT_FAILED
+        finally:
+            self._end_children()
+
+    # Start
+
+    def _fork_compute(self) -> None:
+        read_fd, write_fd = os.pipe()
+
+        def target() -> int:
+            self._sender.close()
+            os.close(read_fd)
+            for other in self._starting:
+                os.close(other)
+            return compute.run(self._load, self._receiver, write_fd)
+
+        pid = fork(target)
+        os.close(write_fd)
+        os.set_blocking(read_fd, False)
+        self._starting[read_fd] = (pid, bytearray())
+        self._computing.add(pid)
+        self._poll.register(read_fd, select.POLLIN)
+
+    def _run_http(self, run: Callable[..., int], first: Announcement) -> int:
+        self._receiver.close()
+        for other in self._starting:
+            os.close(other)
+        return run(
+            self._sender,
+            first.document,
+            first.endpoints,
+            address=self._address,
+            num_workers=self._num_workers,
+            config=self._config,
+        )
+
+    def _first_announcement(self) -> Announcement | None:
+        """Wait until one compute process has imported the user's module; None if we are told to stop before."""
+        while not self._stop_signals:
+            for announcement in self._wait():
+                return announcement
+            self._reap()
+        return None
+
+    def _read_announcements(self, ready: list[int]) -> list[Announcement]:
+        complete = []
+        for fd in ready:
+            pid, received = self._starting[fd]
+            while chunk := _read(fd):
+                received += chunk
+            if chunk is None:
+                continue
+            self._poll.unregister(fd)
+            os.close(fd)
+            del self._starting[fd]
+            announcement = Announcement.decode(bytes(received))
+            if announcement.document:
+                self._failed_starts = 0
+                complete.append(announcement)
+            else:
+                self._start_failed(pid, announcement.error)
+        return complete
+
+    def _start_failed(self, pid: int, error: str) -> None:
+        self._failed_starts += 1
+        reason = error.rstrip() or f"The compute process (pid {pid}) died while it imported the Tesseract"
+        if not self._http_pid:
+            raise StartFailed(reason)
+        if self._failed_starts >= _MAX_FAILED_STARTS:
+            raise StartFailed(f"{reason}\nThe compute process failed to start {_MAX_FAILED_STARTS} times; giving up")
+        print(reason, file=sys.stderr, flush=True)
+
+    # Run
+
+    def _supervise(self) -> int:
+        """Replace compute processes until the HTTP process ends; returns the exit status."""
+        deadline = None
+        while True:
+            status = self._reap()
+            if status is not None:
+                return 0 if self._stop_signals else status or EXIT_FAILED
+            if self._stop_signals and deadline is None:
+                deadline = time.monotonic() + self._config.shutdown_timeout + _GRACE_S
+                os.kill(self._http_pid, signal.SIGTERM)
+            if self._stop_signals > 1 or (deadline is not None and time.monotonic() > deadline):
+                return 0
+            self._wait(deadline)
+
+    def _wait(self, deadline: float | None = None) -> list[Announcement]:
+        """Sleep until something happens: a signal, a child's death, an announcement, the end of our parent."""
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        ready = [fd for fd, _ in self._poll.poll(timeout)]
+        if self._wakeup.fileno() in ready:
+            self._drain_wakeup()
+        if self._parent_pipe_fd in ready and not os.read(self._parent_pipe_fd, 4096):
+            self._poll.unregister(self._parent_pipe_fd)
+            self._stop_signals += 1
+        return self._read_announcements([fd for fd in ready if fd in self._starting])
+
+    def _reap(self) -> int | None:
+        """Replace compute processes that died; returns the HTTP process's exit status once it ended."""
+        for pid in list(self._computing):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                continue
+            self._computing.remove(pid)
+            starting = any(pid == other for other, _ in self._starting.values())
+            if not starting:
+                print(f"The compute process (pid {pid}) {describe_exit(status)}", file=sys.stderr, flush=True)
+            if self._http_pid:
+                self._fork_compute()
+        if self._http_pid:
+            ended, status = os.waitpid(self._http_pid, os.WNOHANG)
+            if ended:
+                self._http_pid = 0
+                self._drained = bool(self._stop_signals)
+                return os.waitstatus_to_exitcode(status)
+        return None
+
+    # Signals and end
+
+    def _listen_for_signals(self) -> None:
+        self._wakeup, sender = socket.socketpair()
+        self._wakeup.setblocking(False)
+        sender.setblocking(False)
+        self._wakeup_sender = sender
+        signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in SHUTDOWN_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._stop)
+        self._poll.register(self._wakeup, select.POLLIN)
+        if self._parent_pipe_fd is not None:
+            self._poll.register(self._parent_pipe_fd, select.POLLIN)
+
+    def _stop(self, *_: object) -> None:
+        self._stop_signals += 1
+
+    def _drain_wakeup(self) -> None:
+        while _read(self._wakeup.fileno()):
+            pass
+
+    def _end_children(self) -> None:
+        """End what still runs. Idle compute processes see the end of the queue and leave by themselves."""
+        if self._http_pid:
+            os.kill(self._http_pid, signal.SIGKILL)
+            os.waitpid(self._http_pid, 0)
+        self._sender.close()
+        deadline = time.monotonic() + _GRACE_S
+        while self._computing:
+            for pid in list(self._computing):
+                if not self._drained or self._stop_signals > 1 or time.monotonic() > deadline:
+                    os.kill(pid, signal.SIGKILL)
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    self._computing.remove(pid)
+            if self._computing:
+                self._poll.poll(100)
+                self._drain_wakeup()
+
+
+def _read(fd: int) -> bytes | None:
+    """Return what there is to read, empty at the end of the file, None if there is nothing yet."""
+    try:
+        return os.read(fd, 1 << 16)
+    except BlockingIOError:
+        return None
