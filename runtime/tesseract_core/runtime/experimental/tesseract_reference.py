@@ -1,0 +1,122 @@
+"""`TesseractReference`: a field that names another Tesseract and can be called like one."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.trust import check_url, from_network
+
+if TYPE_CHECKING:
+    from tesseract_core import Tesseract
+
+
+class Reference(NamedTuple):
+    """Where a Tesseract is to be found: `ref` is a path of a `tesseract_api.py`, an image name or a URL."""
+
+    type: Literal["api_path", "image", "url"]
+    ref: str
+
+
+class TesseractReference:
+    """Another Tesseract, given as `{"type": "api_path" | "image" | "url", "ref": "..."}`.
+
+    Has the attributes of `tesseract_core.Tesseract`: `inputs.solver.apply({...})`. Nothing is imported, started or
+    connected before the first of them is used; a container that was started ends with this object.
+
+    An HTTP request may name only the kinds that its operator allows (`allowed_references`, by default `url`), and only
+    URLs below `allowed_url_prefixes`.
+    """
+
+    def __init__(self, tesseract: Tesseract | None, reference: Reference | None = None) -> None:
+        """Wrap `tesseract`, or find it by `reference` when it is first used."""
+        self._tesseract = tesseract
+        self._reference = reference
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # protocol probes (copy, pickle, array conversion) must not start a container
+            raise AttributeError(name)
+        return getattr(self._found(), name)
+
+    def __repr__(self) -> str:
+        return f"TesseractReference({self._reference or self._tesseract!r})"
+
+    def _found(self) -> Tesseract:
+        with self._lock:
+            if self._tesseract is None:
+                assert self._reference is not None
+                self._tesseract = _find(self._reference)
+            return self._tesseract
+
+    @classmethod
+    def _validate(cls, value: Any) -> TesseractReference:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, dict) or value.keys() != {"type", "ref"} or not isinstance(value["ref"], str):
+            raise ValueError('a Tesseract is named by {"type": "api_path", "image" or "url", "ref": "<text>"}')
+        if value["type"] not in ("api_path", "image", "url"):
+            raise ValueError(f"unknown type {value['type']!r}; give api_path, image or url")
+        reference = Reference(**value)
+        if from_network():
+            _check_allowed(reference)
+        return cls(None, reference)
+
+    def _serialize(self) -> dict[str, str]:
+        if self._reference is None:
+            raise ValueError(
+                "a TesseractReference that was made in code cannot be serialised: nothing names its Tesseract"
+            )
+        return self._reference._asdict()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(cls._serialize)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {
+            "title": "TesseractReference",
+            "type": "object",
+            "properties": {
+                "type": {"type": "string", "enum": ["api_path", "image", "url"], "description": "What ref is."},
+                "ref": {"type": "string", "description": "Path of a tesseract_api.py, image name, or URL."},
+            },
+            "required": ["type", "ref"],
+            "additionalProperties": False,
+            "x-tesseract-type": "TesseractReference",
+        }
+
+
+def _check_allowed(reference: Reference) -> None:
+    if reference.type not in get_config().allowed_references:
+        raise ValueError(
+            f"a request may not name a Tesseract by {reference.type} here; "
+            "its operator allows that with TESSERACT_ALLOWED_REFERENCES"
+        )
+    if reference.type == "url":
+        check_url(reference.ref if "://" in reference.ref else f"http://{reference.ref}")
+
+
+def _find(reference: Reference) -> Tesseract:
+    from tesseract_core import Tesseract
+
+    match reference.type:
+        case "url":
+            return Tesseract.from_url(reference.ref)
+        case "api_path":
+            return Tesseract.from_tesseract_api(Path(reference.ref))
+        case "image":
+            if not hasattr(Tesseract, "from_image"):
+                raise ImportError(
+                    f"running the image {reference.ref!r} needs the host package: pip install tesseract-core"
+                )
+            tesseract = Tesseract.from_image(reference.ref)
+            tesseract.serve()
+            return tesseract

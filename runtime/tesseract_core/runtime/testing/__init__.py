@@ -1,0 +1,1 @@
+"""Regression tests and gradient checks of a Tesseract."""
