@@ -49,7 +49,7 @@ OutputPath = Annotated[
     AfterValidator(_output_path),
     PlainSerializer(_relative_to_output, return_type=str, when_used="json"),
 ]
-"""An existing file or folder below the output path. In memory its absolute path, in JSON relative to the output path."""
+"""Existing file or folder below the output path. In memory its absolute path, in JSON relative to the output path."""
 
 InputFileReference = Annotated[InputPath, AfterValidator(_regular_file)]
 """Deprecated: an `InputPath` that must be a regular file."""

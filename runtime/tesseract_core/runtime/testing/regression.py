@@ -66,6 +66,10 @@ class _Failed(Exception):
     """The test case did not pass; the text says why."""
 
 
+class _Raised(Exception):
+    """The endpoint raised while no exception was expected."""
+
+
 def regress_test_case(
     api_module: ModuleType, endpoint_functions: Iterable[Callable[..., Any]], test_spec: TestSpec
 ) -> TestOutputSchema:
@@ -95,19 +99,16 @@ def regress_test_case(
     return TestOutputSchema(status="passed", message="", endpoint=test_spec.endpoint)
 
 
-class _Raised(Exception):
-    """The endpoint raised while no exception was expected."""
-
-
 def _expect_outputs(function: Callable[..., Any], test_spec: TestSpec) -> None:
-    schema = function.__annotations__["return"]
+    from tesseract_core.runtime.core import get_output_schema
+
     context = {
         "strict_shapes": True,
         "strict_types": True,
         "skip_path_checks": test_spec.skip_output_path_checks,
     }
     try:
-        expected = schema.model_validate(test_spec.expected_outputs, context=context)
+        expected = get_output_schema(function).model_validate(test_spec.expected_outputs, context=context)
     except ValidationError as error:
         raise _Failed(f"expected_outputs does not conform to OutputSchema: {error}") from None
     try:
@@ -139,7 +140,9 @@ def _expect_exception(
 
 
 def _payload(function: Callable[..., Any], payload: Mapping[str, Any]) -> Any:
-    return function.__annotations__["payload"].model_validate(payload)
+    from tesseract_core.runtime.core import get_input_schema
+
+    return get_input_schema(function).model_validate(payload)
 
 
 def _plain(outputs: Any) -> Any:
