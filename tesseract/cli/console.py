@@ -1,0 +1,138 @@
+"""What people read: log lines with prefixes, errors and usage hints. All of it goes to stderr."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import textwrap
+import traceback
+import warnings
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+logger = logging.getLogger("tesseract")
+
+_PREFIXES = {
+    logging.DEBUG: "[+]",
+    logging.INFO: "[i]",
+    logging.WARNING: "[!]",
+    logging.ERROR: "[-]",
+    logging.CRITICAL: "[x]",
+}
+_COLOURS = {
+    logging.DEBUG: "\033[2m",
+    logging.INFO: "\033[34m",
+    logging.WARNING: "\033[33m",
+    logging.ERROR: "\033[31m",
+    logging.CRITICAL: "\033[1;31m",
+}
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = _PREFIXES.get(record.levelno, "[i]")
+        if sys.stderr.isatty():
+            prefix = f"{_COLOURS.get(record.levelno, '')}{prefix}\033[0m"
+        return f" {prefix} {super().format(record)}"
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever `sys.stderr` is at the moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+class LineLog:
+    """A sink for bytes that logs each line as it is complete, and keeps the text.
+
+    Args:
+        level: Severity of each line.
+    """
+
+    def __init__(self, level: int) -> None:
+        self.text = ""
+        self._level = level
+        self._rest = b""
+
+    def __call__(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._log(line)
+
+    def close(self) -> None:
+        """Log a last line that has no end."""
+        if self._rest:
+            self._log(self._rest)
+            self._rest = b""
+
+    def _log(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r")
+        self.text += text + "\n"
+        logger.log(self._level, "%s", text)
+
+
+def set_up() -> None:
+    """Route the logger `tesseract` and Python warnings to stderr."""
+    handler = _StderrHandler()
+    handler.setFormatter(_Formatter())
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    warnings.showwarning = _show_warning
+
+
+def set_level(name: str) -> None:
+    """Set the threshold (`debug` ... `critical`)."""
+    logger.setLevel(name.upper())
+
+
+def is_debug() -> bool:
+    return logger.isEnabledFor(logging.DEBUG)
+
+
+def user_error(error: Exception) -> None:
+    """The message (with `--loglevel debug`: the traceback), then `Aborting`."""
+    if is_debug():
+        sys.stderr.write("".join(traceback.format_exception(error)))
+    else:
+        sys.stderr.write(f" {_PREFIXES[logging.ERROR]} {error}\n")
+    aborting("Aborting")
+
+
+def aborting(message: str) -> None:
+    """The last line of a command that failed."""
+    sys.stderr.write(f" {_PREFIXES[logging.CRITICAL]} {message}\n")
+
+
+def usage_error(usage: str, command: str, message: str) -> None:
+    """Usage line, hint, and the message in a box."""
+    width = min(100, shutil.get_terminal_size().columns)
+    lines = [line for part in message.splitlines() for line in textwrap.wrap(part, width - 4) or [""]]
+    box = [f"╭─ Error {'─' * (width - 10)}╮", *(f"│ {line:<{width - 4}} │" for line in lines), f"╰{'─' * (width - 2)}╯"]
+    sys.stderr.write("\n".join([usage, f"Try '{command} -h' for help.", *box, ""]))
+
+
+def error_console() -> Console:
+    """A console for help that is shown because something is missing."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    logger.warning("%s: %s", category.__name__, message)

@@ -1,0 +1,104 @@
+"""Run a command line: every way that a command can end becomes an exit status and a few lines on stderr."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from cyclopts import CycloptsError
+from cyclopts.exceptions import UnknownCommandError
+
+from tesseract.cli import console
+from tesseract.cli.app import make_app
+from tesseract.cli.registry import COMMANDS
+from tesseract.errors import EXIT_BUG, EXIT_USAGE_ERROR, EXIT_USER_ERROR, UsageError, UserError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+def execute(words: Sequence[str]) -> int:
+    """Run the command line `words` and return its exit status."""
+    console.set_up()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    try:
+        return _execute(make_app(), words)
+    except KeyboardInterrupt:
+        console.aborting("Interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough of it. Keep the interpreter from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except Exception as error:
+        _report_bug(error)
+        return EXIT_BUG
+
+
+def _execute(app: App, words: Sequence[str]) -> int:
+    try:
+        result = app.meta(_readable(words), exit_on_error=False, print_error=False, end_of_options_delimiter="")
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except CycloptsError as error:
+        usage, command = _usage(app, error.command_chain or ())
+        console.usage_error(usage, command, _wording(error))
+        return EXIT_USAGE_ERROR
+    except UsageError as error:
+        names = [word for word in words if word in {command.name for command in COMMANDS}]
+        usage, command = _usage(app, names[:1])
+        console.usage_error(usage, command, str(error))
+        return EXIT_USAGE_ERROR
+    except UserError as error:
+        console.user_error(error)
+        return EXIT_USER_ERROR
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    # As an exception, so that `finally` clauses take containers and temporary files away.
+    raise SystemExit(128 + number)
+
+
+def _readable(words: Sequence[str]) -> list[str]:
+    # cyclopts takes a lone `-` for an option; the payload of `run` may be one.
+    return ["@-" if word == "-" else word for word in words]
+
+
+def _wording(error: CycloptsError) -> str:
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        name = error.unused_tokens[0]
+        close = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1, cutoff=0.6)
+        return f"No such command '{name}'." + (f" Did you mean '{close[0]}'?" if close else "")
+    return str(error)
+
+
+def _usage(app: App, chain: Sequence[str]) -> tuple[str, str]:
+    """Usage line, and the command to ask for help."""
+    from cyclopts.help import format_usage
+
+    usage = next((command.usage for command in COMMANDS if [command.name] == list(chain) and command.usage), None)
+    return usage or f"Usage: {format_usage(app, chain)}".strip(), " ".join([*app.name, *chain])
+
+
+def _report_bug(error: Exception) -> None:
+    text = "".join(traceback.format_exception(error))
+    if console.is_debug():
+        sys.stderr.write(text)
+        where = "see the traceback above"
+    else:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="tesseract-bug-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        where = f"the traceback is in {file.name}"
+    console.aborting(f"Uncaught error, which is a bug of ours ({type(error).__name__}: {error}); {where}")

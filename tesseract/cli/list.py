@@ -1,0 +1,41 @@
+"""`tesseract list`: the Tesseract images of the store."""
+
+from __future__ import annotations
+
+from tesseract.cli import output
+from tesseract.serving import listing
+
+
+def list_images(*, format: output.Format = "table") -> None:
+    rows = listing.images()
+    if format == "json":
+        output.print_json(
+            [
+                {
+                    "id": row.id,
+                    "name": row.name,
+                    "tags": list(row.tags),
+                    "version": row.version,
+                    "description": row.description,
+                    "size": row.size,
+                    "mapped_size": row.mapped_size,
+                }
+                for row in rows
+            ]
+        )
+        return
+    output.print_table(
+        ["ID", "Tags", "Name", "Version", "Size", "Mapped", "Description"],
+        [
+            [
+                row.id[:19] if row.id.startswith("sha256:") else row.id[:12],
+                str(list(row.tags)),
+                row.name,
+                row.version,
+                output.human_size(row.size),
+                output.human_size(row.mapped_size),
+                row.description.replace("\\n", " "),
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,103 @@
+"""Options that `serve` and `run` share, and how their values are read."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from tesseract.errors import InvalidValue, UsageError
+
+DATA = Group("Data", sort_key=1)
+CONTAINER = Group("Container", sort_key=2)
+NETWORK = Group("Network", sort_key=3)
+ENGINE = Group("Engine", sort_key=5)
+
+
+def switch(**settings: Any) -> Parameter:
+    """A flag, or an option that may be repeated: no `--no-...` form, no default worth printing."""
+    return Parameter(negative="", show_default=False, **settings)
+
+
+OutputFormat = Literal["json", "json+base64", "json+binref"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ContainerOptions:
+    """What a container gets from the command line, whatever it is for."""
+
+    input_path: Annotated[
+        str | None,
+        Parameter(
+            name=["--input-path", "-i"], group=DATA, help="Directory that the Tesseract reads (mounted read-only)."
+        ),
+    ] = None
+    output_path: Annotated[
+        str | None,
+        Parameter(
+            name=["--output-path", "-o"], group=DATA, help="Directory that the Tesseract writes to; made if missing."
+        ),
+    ] = None
+    output_format: Annotated[
+        OutputFormat | None,
+        Parameter(name=["--output-format", "-f"], group=DATA, help="How arrays in results are encoded."),
+    ] = None
+    volume: Annotated[
+        list[str],
+        switch(
+            name=["--volume", "-v"],
+            group=DATA,
+            help="source:target[:mode], repeatable; read-only unless the mode says rw.",
+        ),
+    ] = field(default_factory=list)
+    env: Annotated[
+        list[str],
+        switch(
+            name=["--env", "-e"],
+            group=CONTAINER,
+            help="KEY=VALUE, repeatable.",
+        ),
+    ] = field(default_factory=list)
+    gpus: Annotated[
+        list[str],
+        switch(
+            group=CONTAINER,
+            help="GPU index, UUID, CDI name, or all; repeatable.",
+        ),
+    ] = field(default_factory=list)
+    memory: Annotated[
+        str | None, Parameter(name=["--memory", "-m"], group=CONTAINER, help="Memory limit, like 512m or 2g.")
+    ] = None
+    user: Annotated[
+        str | None,
+        Parameter(group=CONTAINER, help="UID[:GID] inside the container; yours by default. Files stay yours."),
+    ] = None
+    userns: Annotated[
+        str | None,
+        Parameter(group=CONTAINER, help="User namespace: host, or a mode of the engine."),
+    ] = None
+    read_only: Annotated[bool, switch(group=CONTAINER, help="Make the container's own file system read-only.")] = False
+    network: Annotated[
+        str | None,
+        Parameter(group=NETWORK, help="Network to join (made if missing), host, none, or a mode of the engine."),
+    ] = None
+
+
+def parse_env(items: Sequence[str], message: str) -> dict[str, str]:
+    """`KEY=VALUE` items, split at the first `=`. Raises: UsageError with `message`, where `{}` is the bad item."""
+    for item in items:
+        if "=" not in item:
+            raise UsageError(message.format(item))
+    return dict(item.split("=", 1) for item in items)
+
+
+def split_words(option: str, text: str | None) -> list[str]:
+    """Words of a shell-quoted option value. Raises: InvalidValue."""
+    try:
+        return shlex.split(text or "")
+    except ValueError as error:
+        raise InvalidValue(f"Invalid value for {option}: {error}. Check the quotes in {text!r}.") from error

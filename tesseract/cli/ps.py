@@ -1,0 +1,30 @@
+"""`tesseract ps`: the Tesseracts that run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from tesseract.cli import output
+from tesseract.serving import listing
+
+
+def ps(*, format: output.Format = "table") -> None:
+    rows = listing.containers()
+    if format == "json":
+        output.print_json([asdict(row) for row in rows])
+        return
+    output.print_table(
+        ["ID", "Name", "Version", "Host Address", "Container Name", "Owner", "Description"],
+        [
+            [
+                row.id[:12],
+                row.name,
+                row.version,
+                row.host_address,
+                row.container_name,
+                row.owner or "-",
+                row.description.replace("\\n", " "),
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,69 @@
+"""The commands: name, where the function is, one line of help, an example. Nothing is imported until it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of `tesseract`.
+
+    Attributes:
+        name: As typed.
+        target: `module:function`.
+        help: One line.
+        example: What a user may copy, without the leading `$`.
+        own_help: The function has `--help` as a parameter of its own.
+        usage: Usage line, where the one that is made from the parameters would mislead.
+    """
+
+    name: str
+    target: str
+    help: str
+    example: str
+    own_help: bool = False
+    usage: str | None = None
+
+
+COMMANDS = (
+    Command(
+        "init", "tesseract.cli.init:init", "Start a new Tesseract project.", "tesseract init --name hello --recipe base"
+    ),
+    Command("build", "tesseract.cli.build:build", "Build a Tesseract image from a project.", "tesseract build ./hello"),
+    Command(
+        "run",
+        "tesseract.cli.run:run",
+        "Run one command of a Tesseract and print its result.",
+        'tesseract run vectoradd apply \'{"inputs": {"a": [1, 2], "b": [3, 4]}}\'',
+        own_help=True,
+        usage="Usage: tesseract run [OPTIONS] IMAGE CMD [PAYLOAD]",
+    ),
+    Command(
+        "serve",
+        "tesseract.cli.serve:serve",
+        "Serve a Tesseract over HTTP and print where, as JSON.",
+        "tesseract serve --num-workers 4 --port 8000-8010 vectoradd",
+    ),
+    Command("ps", "tesseract.cli.ps:ps", "List running Tesseracts.", "tesseract ps --format json"),
+    Command("logs", "tesseract.cli.logs:logs", "Print what a Tesseract has written.", "tesseract logs -f NAME"),
+    Command(
+        "teardown",
+        "tesseract.cli.teardown:teardown",
+        "Stop and remove served Tesseracts.",
+        "tesseract teardown --all",
+    ),
+    Command("list", "tesseract.cli.list:list_images", "List Tesseract images.", "tesseract list --format json"),
+    Command(
+        "apidoc",
+        "tesseract.cli.apidoc:apidoc",
+        "Open the API documentation of a Tesseract in a browser.",
+        "tesseract apidoc vectoradd",
+    ),
+    Command(
+        "info",
+        "tesseract.cli.info:info",
+        "Show which container engine is used, and why.",
+        "tesseract info --format json",
+    ),
+)

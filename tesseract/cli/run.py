@@ -1,0 +1,129 @@
+"""`tesseract run`: one command of a Tesseract in a container that goes away; its result on stdout."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from tesseract import serving
+from tesseract.cli import runtime_help
+from tesseract.cli.console import LineLog, logger
+from tesseract.cli.options import DATA, ENGINE, ContainerOptions, parse_env, split_words, switch
+from tesseract.errors import UsageError, UserError
+from tesseract.serving import process, readiness
+
+RUNTIME = Group("Runtime", sort_key=4)
+RUNTIME_COMMANDS = (
+    "abstract-eval",
+    "apply",
+    "check",
+    "check-gradients",
+    "health",
+    "input-schema",
+    "jacobian",
+    "jacobian-vector-product",
+    "openapi-schema",
+    "output-schema",
+    "test",
+    "vector-jacobian-product",
+)
+_NO_OPTIONS = ContainerOptions()
+
+
+def run(
+    image: Annotated[str | None, Parameter(help="Tesseract image, as `tesseract list` shows it.")] = None,
+    cmd: Annotated[str | None, Parameter(help=f"One of {', '.join(RUNTIME_COMMANDS)}.")] = None,
+    payload: Annotated[
+        str | None,
+        Parameter(help="JSON text, @file, @scheme://... (read here, with your credentials), or - for stdin."),
+    ] = None,
+    /,
+    *,
+    options: ContainerOptions = _NO_OPTIONS,
+    output_file: Annotated[
+        str | None, Parameter(group=DATA, help="Write the result to that file below --output-path, not to stdout.")
+    ] = None,
+    runtime_args: Annotated[
+        str | None,
+        Parameter(allow_leading_hyphen=True, group=RUNTIME, help="Options for the command, as one shell-quoted text."),
+    ] = None,
+    profiling: Annotated[bool, switch(group=RUNTIME, help="Profile the call.")] = False,
+    tracing: Annotated[bool, switch(group=RUNTIME, help="Log inputs and outputs.")] = False,
+    debug: Annotated[bool, switch(group=RUNTIME, help="Wait for a debugger to attach.")] = False,
+    docker_args: Annotated[
+        str | None,
+        Parameter(
+            name=["--engine-args", "--docker-args"],
+            allow_leading_hyphen=True,
+            group=ENGINE,
+            help="Further arguments for the engine's run command, as one shell-quoted text.",
+        ),
+    ] = None,
+    help_: Annotated[
+        bool,
+        switch(name=["--help", "-h"], help="This help; after IMAGE and CMD, help of that command."),
+    ] = False,
+) -> None:
+    if help_ and not (image and cmd):
+        return runtime_help.print_own("run")
+    if not image:
+        raise UsageError("Tesseract image name is required.")
+    if not cmd:
+        raise UsageError(f"Command is required. Are you sure your Tesseract image name is `{image}`?")
+    if cmd == "serve":
+        raise UsageError(f"A one-shot run cannot serve. Use `tesseract serve {image}`.")
+    if cmd not in RUNTIME_COMMANDS:
+        raise UsageError(f"Command '{cmd}' does not exist. Choose one of: {', '.join(RUNTIME_COMMANDS)}.")
+    request = serving.RunRequest(
+        image=image,
+        command=cmd,
+        args=(*split_words("--runtime-args", runtime_args), *([payload] if payload is not None else [])),
+        volumes=options.volume,
+        environment=parse_env(options.env, "Environment variables must be in the format 'key=value'."),
+        gpus=options.gpus,
+        network=options.network,
+        user=options.user,
+        userns=options.userns,
+        memory=options.memory,
+        input_path=options.input_path,
+        output_path=options.output_path,
+        output_format=options.output_format,
+        output_file=output_file,
+        debugger=debug and not help_,
+        read_only_root=options.read_only,
+        engine_args=split_words("--docker-args", docker_args),
+        profiling=profiling,
+        tracing=tracing,
+        owner=process.current(),
+    )
+    if help_:
+        return runtime_help.forward(request)
+    log = LineLog(logging.INFO)
+    result = serving.run_once(request, _write, log)
+    log.close()
+    if result.exit_status != 0:
+        raise UserError(_failure(request, result, log))
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _failure(request: serving.RunRequest, result: serving.RunResult, log: LineLog) -> str:
+    unimplemented = "No such command" in log.text or "Unknown command" in log.text
+    if result.exit_status == 2 and unimplemented:
+        return f"Error running Tesseract '{request.image}' \n\n Error: Unimplemented command '{request.command}'."
+    parts = [f"Error running Tesseract: '{request.command}' ended with status {result.exit_status}."]
+    parts += [text] if (text := readiness.diagnosis(result.container)) else []
+    if logger.isEnabledFor(logging.INFO):
+        parts.append("Its output is above.")
+    elif logger.isEnabledFor(logging.ERROR):
+        logger.error("%s", log.text.rstrip())
+        parts.append("Its output is above.")
+    else:
+        parts.append("Run again with --loglevel info to see its output.")
+    return " ".join(parts)

@@ -1,0 +1,42 @@
+"""Help for `tesseract run`: our own, or that of the runtime inside an image in our words."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+
+from tesseract import serving
+from tesseract.errors import UserError
+
+# These commands exist in the runtime but make no sense in a one-shot container.
+_HIDDEN_ROW = re.compile(r"^[\s│|]*(serve|health)\s{2,}")
+
+
+def print_own(command: str) -> None:
+    """Print the help screen of one of our commands on stdout."""
+    from tesseract.cli.app import make_app
+
+    make_app().help_print([command])
+
+
+def forward(request: serving.RunRequest) -> None:
+    """Ask the runtime for the help of a command and print it on stderr."""
+    text = bytearray()
+    result = serving.run_once(
+        replace(request, args=("--help",), debugger=False, input_path=None, output_path=None, output_format=None),
+        text.extend,
+        text.extend,
+    )
+    sys.stderr.write(translate(text.decode(errors="replace"), request.image))
+    if result.exit_status != 0:
+        raise UserError(f"Error running Tesseract '{request.image}': --help ended with status {result.exit_status}.")
+
+
+def translate(text: str, image: str) -> str:
+    """Help of `tesseract-runtime` as help of `tesseract run IMAGE`."""
+    lines = [line for line in text.splitlines(keepends=True) if not _HIDDEN_ROW.match(line)]
+    return "".join(
+        line.replace("tesseract-runtime", f"tesseract run {image}") if "usage" in line.lower() else line
+        for line in lines
+    )
