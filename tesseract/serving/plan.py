@@ -129,7 +129,7 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
         env["TESSERACT_PROFILING"] = "1"
     if request.tracing:
         env["TESSERACT_TRACING"] = "1"
-    ports = [_published(host_port, container_port) for host_port, container_port in request.ports.items()]
+    ports = [published(host_port, container_port) for host_port, container_port in request.ports.items()]
     if request.debugger:
         on_host = network.mode == "host"
         port = _debugger_port(request, host, on_host)
@@ -291,7 +291,8 @@ def _chosen(request: ServeRequest | RunRequest, what: str) -> str | None:
     return env.get(f"TESSERACT_RUNTIME_DEBUGPY_{what}") or env.get(f"TESSERACT_DEBUGPY_{what}")
 
 
-def _published(host_port: str, container_port: str) -> PortBinding:
+def published(host_port: str, container_port: str) -> PortBinding:
+    """A port mapping `[ip:]port` → port. Raises: InvalidValue."""
     ip, _, port = str(host_port).rpartition(":")
     try:
         return PortBinding(int(container_port), ip or "127.0.0.1", int(port))

@@ -42,8 +42,13 @@ def teardown(
     containers = _select(backend, names, orphaned)
     if not containers:
         return []
-    with uninterrupted(), ThreadPoolExecutor(min(_AT_ONCE, len(containers))) as pool:
-        list(pool.map(partial(_remove, backend), containers))
+    remove = partial(_remove, backend)
+    with uninterrupted():
+        if len(containers) == 1:  # also at interpreter exit, when no thread can be started any more
+            remove(containers[0])
+        else:
+            with ThreadPoolExecutor(min(_AT_ONCE, len(containers))) as pool:
+                list(pool.map(remove, containers))
         for network in sorted({name for container in containers for name in container.networks}):
             backend.remove_network_if_empty(network)
     return [container.name for container in containers]
