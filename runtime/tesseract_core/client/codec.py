@@ -175,7 +175,8 @@ def _decompress(raw: bytearray, compression: str | None) -> bytearray:
         import lz4.frame
     except ModuleNotFoundError as error:
         raise ValueError("The server compresses arrays with lz4, which is not installed: pip install lz4") from error
-    return lz4.frame.decompress(raw, return_bytearray=True)
+    decompressed: bytearray = lz4.frame.decompress(raw, return_bytearray=True)
+    return decompressed
 
 
 _BINREF = re.compile(r"(?P<path>.+?)(?::(?P<offset>\d+)(?::(?P<length>\d+))?)?", re.DOTALL)

@@ -17,10 +17,8 @@ from tesseract_core.client import codec
 from tesseract_core.client.encoding import Encoding
 from tesseract_core.client.errors import error_from_response
 from tesseract_core.client.logs import LogSink, LogTail
-from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Transport
+from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Timeout, Transport
 from tesseract_core.client.unix import UnixAdapter
-
-Timeout = float | tuple[float | None, float | None] | None
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _POOL_SIZE = 64  # idle connections kept; more threads than that still work, their connections are just not reused

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import traceback
 import uuid
@@ -17,6 +16,7 @@ import numpy as np
 from tesseract_core.client import codec
 from tesseract_core.client.encoding import Encoding
 from tesseract_core.client.logs import LogSink
+from tesseract_core.client.temporary import temporary_directory
 from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Transport
 
 StrPath = str | os.PathLike[str]
@@ -48,8 +48,7 @@ class InProcessTransport(Transport):
         config: Mapping[str, Any],
     ) -> None:
         if output_path is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="tesseract_output_")
-            output_path = self._temporary.name
+            output_path = temporary_directory(self, "tesseract_output_")
         settings = {
             "debug": True,
             "output_format": output_format,
@@ -83,6 +82,7 @@ class InProcessTransport(Transport):
         log_sink: LogSink | None = None,
     ) -> Any:
         from pydantic import BaseModel
+
         from tesseract_core.runtime.core import get_input_schema
         from tesseract_core.runtime.mpa import start_run
         from tesseract_core.runtime.profiler import Profiler

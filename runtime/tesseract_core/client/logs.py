@@ -29,6 +29,30 @@ def sink_for(stream_logs: bool | LogSink) -> LogSink | None:
     raise ValueError(f"stream_logs must be True, False or a callable, got {stream_logs!r}")
 
 
+class LineSplitter:
+    """Turns chunks of bytes into calls of a sink, one per line of text.
+
+    Args:
+        sink: Called per line, without the newline.
+    """
+
+    def __init__(self, sink: LogSink) -> None:
+        self._sink = sink
+        self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
+        for line in lines:
+            self._sink(line)
+
+    def end(self) -> None:
+        """Hand over what came after the last newline."""
+        if self._rest:
+            self._sink(self._rest)
+        self._rest = ""
+
+
 class LogTail:
     """Context manager that hands each line of a growing file to a sink, from its own thread, and all on exit.
 
@@ -39,11 +63,9 @@ class LogTail:
 
     def __init__(self, path: Path, sink: LogSink) -> None:
         self._path = path
-        self._sink = sink
+        self._lines = LineSplitter(sink)
         self._stale = _state_of(path)
         self._position = 0
-        self._rest = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="tesseract-log-tail", daemon=True)
 
@@ -60,8 +82,7 @@ class LogTail:
         while not self._ended.wait(delay):
             delay = _FIRST_DELAY if self._read() else min(2 * delay, _LAST_DELAY)
         self._read()
-        if self._rest:
-            self._sink(self._rest)
+        self._lines.end()
 
     def _read(self) -> bool:
         state = _state_of(self._path)
@@ -77,9 +98,7 @@ class LogTail:
         except OSError:
             return False
         self._position += len(new)
-        *lines, self._rest = (self._rest + self._decoder.decode(new)).split("\n")
-        for line in lines:
-            self._sink(line)
+        self._lines.feed(new)
         return bool(new)
 
 

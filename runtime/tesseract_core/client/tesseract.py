@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from tesseract_core.client.encoding import Encoding, ServerCapabilities
 from tesseract_core.client.logs import LogSink, sink_for
-from tesseract_core.client.transport import Transport
+from tesseract_core.client.transport import Timeout, Transport
 
 Self = TypeVar("Self", bound="Tesseract")
 StrPath = str | os.PathLike[str]
@@ -71,7 +71,7 @@ class Tesseract:
         self,
         url: str,
         server_output_path: StrPath | None = None,
-        timeout: float | tuple[float, float] | None = None,
+        timeout: Timeout = None,
     ) -> None:
         warnings.warn(
             "Direct instantiation of Tesseract is deprecated; use Tesseract.from_url, Tesseract.from_image, "
@@ -106,7 +106,7 @@ class Tesseract:
         cls: type[Self],
         url: str,
         server_output_path: StrPath | None = None,
-        timeout: float | tuple[float, float] | None = None,
+        timeout: Timeout = None,
         *,
         token: str | None = None,
     ) -> Self:
@@ -444,7 +444,7 @@ class Tesseract:
         return view
 
     def resolve_gpu_transport(self) -> str:
-        """The GPU transport that is proven to work between this process and the server: `none`, arrays go through memory."""
+        """The GPU transport that works between this process and the server: `none`, arrays go through memory."""
         self._connected()
         return "none"
 
@@ -472,9 +472,7 @@ class Tesseract:
         return result
 
 
-def _http_transport(
-    url: str, server_output_path: StrPath | None, timeout: float | tuple[float, float] | None, token: str | None
-) -> Transport:
+def _http_transport(url: str, server_output_path: StrPath | None, timeout: Timeout, token: str | None) -> Transport:
     from tesseract_core.client.http import HttpTransport
 
     output_path = None if server_output_path is None else Path(server_output_path).resolve()

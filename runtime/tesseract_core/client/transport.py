@@ -8,6 +8,9 @@ from typing import Any
 from tesseract_core.client.encoding import Encoding
 from tesseract_core.client.logs import LogSink
 
+# Seconds for connecting and for each wait for data, or (connect, read); None waits for ever.
+Timeout = float | tuple[float | None, float | None] | None
+
 # Endpoints that run user code on arrays: they take a run id, negotiate the encoding, and their results are decoded.
 COMPUTE_ENDPOINTS = frozenset({"apply", "jacobian", "jacobian_vector_product", "vector_jacobian_product"})
 

@@ -1,0 +1,15 @@
+"""Directories that live as long as the object that uses them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
+
+def temporary_directory(owner: object, prefix: str, parent: str | None = None) -> Path:
+    """Make a directory that is removed with `owner` (garbage collection or interpreter exit)."""
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
+    weakref.finalize(owner, shutil.rmtree, path, ignore_errors=True)
+    return path

@@ -1,0 +1,5 @@
+"""Aliases of the exceptions for mistakes that a user can mend."""
+
+from tesseract.errors import UserError, ValidationError
+
+__all__ = ["UserError", "ValidationError"]

@@ -1,0 +1,219 @@
+"""The servers behind a `Tesseract` of this host: a container of an image, or a process run from source."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tesseract_core.client.temporary import temporary_directory
+from tesseract_core.client.transport import Timeout, Transport
+
+from tesseract.errors import ContainerNotFound, StartupFailed, StartupTimeout, UserError
+from tesseract.serving.requests import Served, ServeRequest
+
+if TYPE_CHECKING:
+    from tesseract.facade import Container
+
+_SHARED_MEMORY = "/dev/shm"
+_STOP_SECONDS = 10.0  # between TERM and KILL
+
+
+class ImageServer:
+    """Serves an image in a container that belongs to this process.
+
+    Args:
+        request: What to serve; without an output path it gets a temporary one.
+        timeout: Of the client's calls.
+        in_memory: Whether temporary directories are in memory.
+    """
+
+    def __init__(self, request: ServeRequest, timeout: Timeout, *, in_memory: bool = False) -> None:
+        parent = _SHARED_MEMORY if in_memory else None
+        if request.output_path is None:
+            request = replace(request, output_path=temporary_directory(self, "tesseract_output_", parent))
+        if request.input_path is None and request.output_format == "json+binref":
+            request = replace(request, input_path=temporary_directory(self, "tesseract_input_", parent))
+        self._request = request
+        self._timeout = timeout
+        self._served: Served | None = None
+
+    def start(self) -> Transport:
+        from tesseract_core.client.http import HttpTransport
+
+        from tesseract import serving
+
+        self._served = served = serving.serve(replace(self._request, owner=serving.process.current()))
+        if served.url is None:
+            self.stop()
+            raise UserError(
+                f"Nothing on this host can reach {served.container_name}: publish a port, or use socket=True."
+            )
+        return HttpTransport(
+            served.url,
+            timeout=self._timeout,
+            token=served.token,
+            input_path=_path(self._request.input_path),
+            output_path=_path(self._request.output_path),
+        )
+
+    def stop(self) -> None:
+        from tesseract import serving
+
+        if self._served is not None:
+            with contextlib.suppress(ContainerNotFound):
+                serving.teardown(self._served.container.id)
+            self._served = None
+
+    def logs(self) -> str:
+        return self.container().logs().decode(errors="replace")
+
+    def container(self) -> Container:
+        from tesseract.facade import Container
+
+        if self._served is None:
+            raise RuntimeError("container_info is only available for served Tesseracts.")
+        return Container(self._served.container)
+
+
+class SourceServer:
+    """Serves a `tesseract_api.py` in a child process.
+
+    It listens on a Unix socket in a private directory: unlike a port on loopback, which is open to every user of the
+    machine, it is ours alone, and nobody can take it before the child does.
+
+    Args:
+        api_path: The file.
+        python: Interpreter to run it with; None builds an environment for its project.
+        input_path, output_path: Directories of the runtime; without an output path it gets a temporary one.
+        settings: Further fields of the runtime's configuration.
+        startup_timeout: Seconds until the server answers.
+        timeout: Of the client's calls.
+        in_memory: Whether temporary directories are in memory.
+    """
+
+    def __init__(
+        self,
+        api_path: Path,
+        *,
+        python: Path | None,
+        input_path: Path | None,
+        output_path: Path | None,
+        settings: Mapping[str, Any],
+        startup_timeout: float,
+        timeout: Timeout,
+        in_memory: bool = False,
+    ) -> None:
+        parent = _SHARED_MEMORY if in_memory else None
+        binref = settings.get("output_format") == "json+binref"
+        if input_path is None:
+            input_path = temporary_directory(self, "tesseract_input_", parent) if binref else Path.cwd()
+        self._api_path = api_path
+        self._python = python
+        self._input_path = input_path
+        self._output_path = output_path or temporary_directory(self, "tesseract_output_", parent)
+        self._settings = {
+            "debug": True,
+            **settings,
+            "api_path": api_path,
+            "input_path": self._input_path,
+            "output_path": self._output_path,
+        }
+        self._startup_timeout = startup_timeout
+        self._timeout = timeout
+        self._directory = temporary_directory(self, "tesseract_server_")
+        self._log_file = self._directory / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
+
+    def start(self) -> Transport:
+        from tesseract.source_env import ensure_environment
+
+        python = self._python or ensure_environment(self._api_path.parent)
+        deadline = time.monotonic() + self._startup_timeout
+        socket = self._directory / "api.sock"
+        self._spawn([str(python), "-m", "tesseract_core.runtime", "serve", "--uds", str(socket)])
+        try:
+            return self._wait(f"http+unix://{quote(str(socket), safe='')}", deadline)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+    def logs(self) -> str:
+        return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
+
+    def container(self) -> Any:
+        raise RuntimeError("container_info is only available when using `Tesseract.from_image(...)`.")
+
+    def _spawn(self, command: list[str]) -> None:
+        # The child sees the end of this pipe when this process is gone, however it went.
+        watched, self._lifeline = os.pipe()
+        try:
+            with self._log_file.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [*command, "--parent-pipe-fd", str(watched)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=os.environ | {f"TESSERACT_{key.upper()}": _as_env(v) for key, v in self._settings.items()},
+                    pass_fds=[watched],
+                )
+        except OSError as error:
+            raise StartupFailed(
+                f"Cannot run {command[0]}: {error.strerror}. Give another python_executable."
+            ) from error
+        finally:
+            os.close(watched)
+
+    def _wait(self, url: str, deadline: float) -> Transport:
+        import requests
+        from tesseract_core.client.http import HttpTransport
+
+        assert self._process is not None
+        probe = HttpTransport(url, timeout=5.0)
+        delay = 0.01
+        while True:
+            with contextlib.suppress(requests.exceptions.RequestException, RuntimeError):
+                probe.call("health")
+                break
+            if (status := self._process.poll()) is not None:
+                raise StartupFailed(
+                    f"The Tesseract stopped running during startup (exit code {status}).\n\n"
+                    f"Output from the Tesseract:\n{self.logs()}"
+                )
+            if time.monotonic() > deadline:
+                raise StartupTimeout(
+                    f"The Tesseract did not respond to a health check within {self._startup_timeout:g} s; raise "
+                    f"startup_timeout if it needs longer.\n\nOutput from the Tesseract:\n{self.logs()}"
+                )
+            time.sleep(delay)
+            delay = min(2 * delay, 0.1)
+        probe.close()
+        return HttpTransport(url, timeout=self._timeout, input_path=self._input_path, output_path=self._output_path)
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _as_env(value: Any) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
