@@ -1,0 +1,1 @@
+"""Podman: rootless first, rootful too."""

@@ -1,0 +1,63 @@
+"""Image builds by `podman build`: secrets, SSH agents and live output are not in the API of podman 4.3."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tesseract import proc
+from tesseract.backends.base import LineSink
+from tesseract.backends.spec import BuildSecret, BuildSpec
+from tesseract.errors import BuildError, EngineUnavailable
+
+
+def build_arguments(spec: BuildSpec) -> list[str]:
+    """The words after the executable. Pure."""
+    words = ["build", "--layers", f"--pull={spec.pull}", f"--file={spec.containerfile}"]
+    words += [f"--tag={tag}" for tag in spec.tags]
+    if spec.platform:
+        words.append(f"--platform={spec.platform}")
+    words += [f"--build-arg={name}={value}" for name, value in spec.build_args.items()]
+    words += [secret_argument(secret) for secret in spec.secrets]
+    words += [f"--ssh={agent}" for agent in spec.ssh]
+    return [*words, *spec.raw_args, str(spec.context)]
+
+
+def secret_argument(secret: BuildSecret) -> str:
+    return f"--secret=id={secret.id}," + (f"src={secret.src}" if secret.src is not None else f"env={secret.env}")
+
+
+def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSink) -> str:
+    """Run the build and return the image's id. Raises: BuildError with the whole log, EngineUnavailable."""
+    if not command:
+        raise EngineUnavailable("Building an image needs the podman executable. Install podman, or put it on PATH.")
+    with tempfile.TemporaryDirectory(prefix="tesseract-build-") as directory:
+        id_file = Path(directory) / "id"
+        first, *rest = build_arguments(spec)
+        argv = [*command, first, f"--iidfile={id_file}", *rest]
+        status, log = proc.stream(argv, on_line, env=build_environment(version))
+        if status != 0 or not id_file.exists():
+            raise BuildError(headline(log, status), log)
+        return id_file.read_text().strip().removeprefix("sha256:")
+
+
+def build_environment(version: str) -> dict[str, str]:
+    """Variables for a build. Before podman 5, cache mounts of all users share one directory below TMPDIR, which the
+    first user then owns: give each user an own one."""
+    if int(re.match(r"\d+", version)[0] if re.match(r"\d+", version) else 0) >= 5:  # type: ignore[index]
+        return {}
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tesseract/build"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return {}
+    return {"TMPDIR": str(cache)}
+
+
+def headline(log: Sequence[str], status: int) -> str:
+    """The one line that says why a build failed."""
+    said = next((line for line in reversed(log) if re.match(r"\s*(\[.*\] )?(ERROR|Error|error)\b", line)), "")
+    return f"Image build failed ({said.strip() or f'exit status {status}'}). The build output:"

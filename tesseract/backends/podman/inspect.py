@@ -1,0 +1,86 @@
+"""Podman's inspect documents as our values. Pure; tolerant of fields that are absent or null."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tesseract.backends.spec import ContainerInfo, ImageInfo, PublishedPort
+from tesseract.backends.text import short_reference
+
+_STATUS = {"configured": "created", "initialized": "created", "stopped": "exited"}
+# What an image takes in the store besides its layers (manifest, configuration) is not a mapped copy.
+_METADATA = 1 << 16
+
+
+def image_info(attrs: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | None = None) -> ImageInfo:
+    """An image from `GET /libpod/images/NAME/json`.
+
+    Args:
+        attrs: The document. Its `Size` counts id-shifted copies of layers too.
+        history: From `GET /libpod/images/NAME/history`: sizes of the layers alone.
+    """
+    config = attrs.get("Config") or {}
+    total = int(attrs.get("Size") or 0)
+    size = total if history is None else sum(int(layer.get("Size") or layer.get("size") or 0) for layer in history)
+    return ImageInfo(
+        id=attrs["Id"],
+        tags=tuple(short_reference(tag) for tag in attrs.get("RepoTags") or ()),
+        env=environment(config.get("Env")),
+        labels=dict(config.get("Labels") or attrs.get("Labels") or {}),
+        size=size,
+        mapped_size=total - size if total - size > _METADATA else 0,
+        entrypoint=_words(config.get("Entrypoint")),
+        attrs=attrs,
+    )
+
+
+def container_info(attrs: Mapping[str, Any]) -> ContainerInfo:
+    """A container from `GET /libpod/containers/NAME/json`."""
+    config, state = attrs.get("Config") or {}, attrs.get("State") or {}
+    network = attrs.get("NetworkSettings") or {}
+    host = attrs.get("HostConfig") or {}
+    status = str(state.get("Status") or "unknown")
+    status = _STATUS.get(status, status)
+    return ContainerInfo(
+        id=attrs["Id"],
+        name=str(attrs.get("Name") or "").lstrip("/"),
+        image_id=str(attrs.get("Image") or ""),
+        image=short_reference(str(attrs.get("ImageName") or config.get("Image") or "")),
+        status=status,
+        env=environment(config.get("Env")),
+        labels=dict(config.get("Labels") or {}),
+        command=_words(config.get("Cmd")),
+        exit_code=int(state.get("ExitCode") or 0) if status in ("exited", "dead", "removing") else None,
+        oom_killed=bool(state.get("OOMKilled")),
+        error=str(state.get("Error") or ""),
+        ports=published_ports(network.get("Ports") or host.get("PortBindings") or {}),
+        networks={
+            name: str(settings.get("IPAddress") or "")
+            for name, settings in (network.get("Networks") or {}).items()
+            if settings and name not in ("host", "none")
+        },
+        host_network=host.get("NetworkMode") == "host",
+        attrs=attrs,
+    )
+
+
+def published_ports(bindings: Mapping[str, Any]) -> tuple[PublishedPort, ...]:
+    """From `{"8000/tcp": [{"HostIp": ..., "HostPort": ...}]}`; an empty address means all of them."""
+    return tuple(
+        PublishedPort(int(port.split("/")[0]), binding.get("HostIp") or "0.0.0.0", int(binding["HostPort"]))
+        for port, targets in bindings.items()
+        for binding in targets or ()
+        if binding.get("HostPort")
+    )
+
+
+def environment(lines: Iterable[str] | None) -> dict[str, str]:
+    """Variables from `NAME=value` lines; an image that was merely imported has none."""
+    return {name: value for name, _, value in (line.partition("=") for line in lines or ())}
+
+
+def _words(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    if not value:
+        return ()
+    return tuple(value.split(" ")) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,115 @@
+"""The image store of Podman: looking up, listing, removing without losing the layer cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+
+from tesseract.backends.podman.api import Api, quote
+from tesseract.backends.podman.inspect import image_info
+from tesseract.backends.spec import ImageInfo
+from tesseract.deadline import Deadline
+from tesseract.errors import APIError, ImageNotFound, NotFound
+
+logger = logging.getLogger("tesseract.podman")
+
+
+def image(api: Api, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
+    """One image. `sizes=False` spares a request: then `size` includes mapped copies. Raises: ImageNotFound."""
+    if not reference.strip():
+        raise _not_found(reference)
+    path = f"/images/{quote(reference)}"
+    try:
+        attrs = api.request("GET", f"{path}/json", deadline=deadline)
+        history = api.request("GET", f"{path}/history", deadline=deadline) if sizes else None
+    except NotFound as exc:
+        raise _not_found(reference) from exc
+    except APIError as exc:
+        if exc.status in (400, 500) and "reference" in str(exc):  # malformed: nothing can have that name
+            raise _not_found(reference) from exc
+        raise
+    return image_info(attrs, history)
+
+
+def images(api: Api, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
+    """All tagged images; one that cannot be read (half removed, broken) is left out."""
+    filters = {"label": [f"{name}={value}" if value else name for name, value in (label or {}).items()]}
+    listed = api.request("GET", "/images/json", params={"filters": filters if label else None})
+    found: list[ImageInfo] = []
+    for entry in listed or ():
+        if not any(tag and "<none>" not in tag for tag in entry.get("RepoTags") or ()):
+            continue
+        try:
+            found.append(image(api, entry["Id"]))
+        except (NotFound, APIError, KeyError) as exc:
+            logger.debug("image %s left out: %s", entry.get("Id"), exc)
+    return found
+
+
+def remove(api: Api, reference: str) -> None:
+    """Remove an image with all its tags. Raises: ImageNotFound, APIError (a container uses it)."""
+    image_id = image(api, reference, sizes=False).id
+    with suppress(NotFound):
+        for tag in image(api, image_id, sizes=False).attrs.get("RepoTags") or ():
+            _delete(api, tag)
+        _delete(api, image_id)
+
+
+def remove_if_unused(api: Api, image_id: str) -> bool:
+    """Remove an image that nothing refers to any more; its id-shifted copies go with it.
+
+    Podman then also removes untagged parents, but only those without other children: the stages of the cache that a
+    newer build shares stay.
+    """
+    try:
+        found = image(api, image_id, sizes=False)
+    except ImageNotFound:
+        return False
+    if found.tags or _has_container(api, found.id) or _has_child(api, found):
+        return False
+    try:
+        _delete(api, found.id)
+    except NotFound:
+        return False
+    except APIError as exc:
+        if exc.status == 409:  # a container or image has come into being meanwhile
+            return False
+        raise
+    return True
+
+
+def _has_container(api: Api, image_id: str) -> bool:
+    listed = api.request("GET", "/containers/json", params={"all": True, "external": True})
+    return any(entry.get("ImageID") == image_id for entry in listed or ())
+
+
+def _has_child(api: Api, found: ImageInfo) -> bool:
+    """Whether another image begins with all layers of this one and has been built on it (its history goes on)."""
+    layers = _layers(found)
+    history = found.attrs.get("History") or []
+    for entry in api.request("GET", "/images/json", params={"all": True}) or ():
+        if entry["Id"] == found.id:
+            continue
+        with suppress(NotFound):
+            other = image(api, entry["Id"], sizes=False)
+            longer = other.attrs.get("History") or []
+            if (
+                _layers(other)[: len(layers)] == layers
+                and len(longer) > len(history)
+                and longer[: len(history)] == history
+            ):
+                return True
+    return False
+
+
+def _layers(found: ImageInfo) -> list[str]:
+    return list((found.attrs.get("RootFS") or {}).get("Layers") or ())
+
+
+def _delete(api: Api, reference: str) -> None:
+    api.request("DELETE", f"/images/{quote(reference)}", params={"force": False}, timeout=600)
+
+
+def _not_found(reference: str) -> ImageNotFound:
+    return ImageNotFound(f"Image {reference} not found. Build it with `tesseract build`, or see `tesseract list`.")
