@@ -10,7 +10,7 @@ from pathlib import Path
 from tesseract.backends.spec import Mount
 from tesseract.errors import InvalidValue
 
-_WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
+_WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:\\")
 
 
 def parse_volume(spec: str, base_dir: Path | None = None) -> Mount:

@@ -1,0 +1,146 @@
+"""Volumes, ports, owners, addresses: the small grammars of serving."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from tesseract.backends.spec import ContainerInfo, Mount, PublishedPort
+from tesseract.errors import InvalidValue, PortInUse
+from tesseract.serving import address_of, labels, ports, process, volumes
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.mark.parametrize(
+    ("spec", "mount"),
+    [
+        ("/a:/b", Mount("bind", "/a", "/b", read_only=True)),
+        ("/a:/b:rw", Mount("bind", "/a", "/b")),
+        ("sub/a:/b:ro", Mount("bind", "/base/sub/a", "/b", read_only=True)),
+        (".:/b", Mount("bind", "/base", "/b", read_only=True)),
+        ("data:/b", Mount("volume", "data", "/b", read_only=True)),
+        ("data:/b:rw,U", Mount("volume", "data", "/b", options=("U",))),
+        ("data.csv:/b", Mount("bind", "/base/data.csv", "/b", read_only=True)),
+        ("/a:/b:ro,z", Mount("bind", "/a", "/b", read_only=True, options=("z",))),
+    ],
+)
+def test_volume_grammar(spec: str, mount: Mount) -> None:
+    assert volumes.parse_volume(spec, Path("/base")) == mount
+
+
+@pytest.mark.parametrize("spec", ["", "a", "a:", ":/b", "/a:/b:rw:x", "/a:relative", "a::rw"])
+def test_bad_volume(spec: str) -> None:
+    with pytest.raises(InvalidValue, match="Invalid mount volume specification"):
+        volumes.parse_volume(spec)
+
+
+def test_missing_source(tmp_path: Path) -> None:
+    volumes.check_sources([volumes.parse_volume(f"{tmp_path}:/b"), volumes.parse_volume("named:/c")])
+    with pytest.raises(InvalidValue, match="does not exist, please provide a valid local path"):
+        volumes.check_sources([volumes.parse_volume(f"{tmp_path}/nope:/b")])
+
+
+def test_symlinks_are_the_same_source(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    mounts = [volumes.parse_volume(f"{tmp_path}:/a"), volumes.parse_volume(f"{tmp_path}/link:/b")]
+    with pytest.raises(InvalidValue, match="already mounted as a volume, please provide a unique path"):
+        volumes.check_unique(mounts)
+
+
+@pytest.mark.parametrize("text", ["x", "1-2-3", "", "80-", "-80", "8080-8000", "70000", "1-70000"])
+def test_bad_port(text: str) -> None:
+    with pytest.raises(InvalidValue, match="Port"):
+        ports.parse_port(text)
+
+
+def test_port_ranges_are_inclusive() -> None:
+    assert ports.parse_port("8000-8000") == ports.PortRange(8000, 8000)
+    free = ports.free_port("127.0.0.1")
+    assert list(_taken(ports.PortRange(free, free))) == [free]
+
+
+def test_engine_chooses_when_no_port_is_given() -> None:
+    assert next(iter(ports.candidates(None, "127.0.0.1", engine_chooses=True))) == 0
+    assert next(iter(ports.candidates(None, "127.0.0.1", engine_chooses=False))) > 0
+
+
+def test_busy_ports_of_a_range_are_left_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        first = busy.getsockname()[1]
+        assert first not in _taken(ports.PortRange(first, min(first + 3, 65535)))
+
+
+def _taken(wanted: ports.PortRange) -> list[int]:
+    """All candidates until they are used up."""
+    found: list[int] = []
+    with pytest.raises(PortInUse):
+        deque(map(found.append, ports.candidates(wanted, "127.0.0.1", engine_chooses=True)))
+    assert len(found) <= ports.MAX_ATTEMPTS
+    return found
+
+
+def test_owner_is_alive_until_it_ends() -> None:
+    assert process.is_alive(process.current())
+    code = "from tesseract.serving import process; print(process.current())"
+    owner = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert not process.is_alive(owner)
+
+
+def test_a_reused_pid_is_somebody_else() -> None:
+    pid, start, boot = process.current().split(":")
+    assert int(pid) == os.getpid()
+    assert not process.is_alive(f"{pid}:{int(start) + 1}:{boot}")
+    assert not process.is_alive(f"{pid}:{start}:another-boot")
+
+
+def test_unreadable_owner_counts_as_alive() -> None:
+    assert process.is_alive("nonsense")
+
+
+def container(**settings: object) -> ContainerInfo:
+    base: dict[str, object] = {
+        "id": "1",
+        "name": "n",
+        "image_id": "i",
+        "image": "i",
+        "status": "running",
+        "env": {},
+        "labels": {},
+    }
+    return ContainerInfo(**{**base, **settings})  # type: ignore[arg-type]
+
+
+def test_address_of_a_published_port() -> None:
+    address = address_of(
+        container(
+            command=("serve", "--port", "8000"),
+            ports=(PublishedPort(5678, "127.0.0.1", 1), PublishedPort(8000, "0.0.0.0", 40001)),
+        )
+    )
+    assert (address.ip, address.port, address.api_port) == ("0.0.0.0", 40001, 8000)
+    assert address.url == "http://127.0.0.1:40001"
+
+
+def test_address_on_the_host_network() -> None:
+    address = address_of(
+        container(command=("serve", "--port", "50001"), host_network=True, labels={labels.HOST_IP: "127.0.0.1"})
+    )
+    assert (address.ip, address.port) == ("127.0.0.1", 50001)
+
+
+def test_address_of_a_socket() -> None:
+    address = address_of(container(labels={labels.SOCKET: "/run/user/1/tesseract/n/api.sock"}))
+    assert address.url == "http+unix://%2Frun%2Fuser%2F1%2Ftesseract%2Fn%2Fapi.sock"
+    assert address.port is None
+
+
+def test_ipv6_url() -> None:
+    address = address_of(container(ports=(PublishedPort(8000, "::1", 40001),)))
+    assert address.url == "http://[::1]:40001"
