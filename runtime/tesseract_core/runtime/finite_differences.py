@@ -15,11 +15,12 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from tesseract_core.runtime.tree_transforms import get_at_path, path_to_index_op, split_path
 
 Algorithm = Literal["central", "forward", "stochastic"]
 Array = NDArray[np.float64]
+Index = tuple[int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -52,7 +53,7 @@ def finite_difference_jacobian(
     Raises:
         ValueError: Unknown algorithm; `eps` not positive, not naming exactly `jac_inputs`, or lost in rounding.
     """
-    problem = _Problem(apply_fn, inputs, jac_inputs, jac_outputs, algorithm, eps)
+    problem = FiniteDifferences(apply_fn, inputs, jac_inputs, jac_outputs, algorithm, eps)
     base = problem.evaluate({})
     jacobian = {
         out: {path: np.zeros((*value.shape, *problem.start[path].shape)) for path in problem.paths}
@@ -99,7 +100,7 @@ def finite_difference_jvp(
     Raises:
         ValueError: Unknown algorithm; `eps` not positive or not naming exactly `jvp_inputs`.
     """
-    problem = _Problem(apply_fn, inputs, jvp_inputs, jvp_outputs, algorithm, eps)
+    problem = FiniteDifferences(apply_fn, inputs, jvp_inputs, jvp_outputs, algorithm, eps)
     tangents = {path: _as_float64(tangent_vector[path], path) for path in problem.paths}
     base = problem.evaluate({}) if algorithm == "forward" else None
     product: dict[str, Array] = {}
@@ -148,7 +149,7 @@ def finite_difference_vjp(
     Raises:
         ValueError: Unknown algorithm; `eps` not positive, not naming exactly `vjp_inputs`, or lost in rounding.
     """
-    problem = _Problem(apply_fn, inputs, vjp_inputs, vjp_outputs, algorithm, eps)
+    problem = FiniteDifferences(apply_fn, inputs, vjp_inputs, vjp_outputs, algorithm, eps)
     cotangents = {path: _as_float64(cotangent_vector[path], path) for path in problem.outputs}
 
     def contracted(change: dict[str, Array]) -> float:
@@ -188,6 +189,8 @@ def _replaced(node: Any, steps: list[tuple[str, Any]], value: Any) -> Any:
         items = list(node)
         items[key] = _replaced(items[key], rest, value)
         return items
+    if isinstance(node, RootModel):
+        return _replaced(node.root, rest, value)
     fields = _fields(node) if isinstance(node, BaseModel) else dict(node)
     fields[key] = _replaced(fields[key], rest, value)
     return fields
@@ -214,7 +217,7 @@ def _blocks(jacobian: dict[str, dict[str, Array]]) -> Iterator[tuple[str, str, A
             yield out, path, block
 
 
-class _Problem:
+class FiniteDifferences:
     """A function of a model, seen as a function of the float64 arrays at some input paths."""
 
     def __init__(
@@ -236,7 +239,8 @@ class _Problem:
         self.eps = steps_per_path(eps, self.paths)
         original = {path: get_at_path(inputs, path) for path in self.paths}
         self.start = {path: _as_float64(value, path) for path, value in original.items()}
-        self.dtype = {path: np.asarray(value).dtype for path, value in original.items()}
+        # A default may be the Python number that the user wrote, say 1.
+        self.dtype = {path: np.result_type(np.float16, np.asarray(value)) for path, value in original.items()}
         self.size = sum(value.size for value in self.start.values())
 
     def evaluate(self, values: Mapping[str, Array]) -> dict[str, Array]:
@@ -244,20 +248,22 @@ class _Problem:
         result = self.apply_fn(moved(self.inputs, values))
         return {path: _as_float64(get_at_path(result, path), path) for path in self.outputs}
 
-    def element_differences(
-        self, base: dict[str, Array] | None
-    ) -> Iterator[tuple[str, tuple[int, ...], dict[str, Array]]]:
+    def element_differences(self, base: dict[str, Array] | None) -> Iterator[tuple[str, Index, dict[str, Array]]]:
         """For each input element its path, its index and the difference quotient of every output."""
         for path in self.paths:
             for index in np.ndindex(self.start[path].shape):
-                ahead, plus = self._one_moved(path, index, self.eps[path])
-                if self.algorithm == "forward" and base is not None:
-                    behind, minus = base, self.start[path][index]
-                else:
-                    behind, minus = self._one_moved(path, index, -self.eps[path])
-                yield path, index, {out: (ahead[out] - behind[out]) / (plus - minus) for out in self.outputs}
+                yield path, index, self.element_difference(path, index, base)
 
-    def _one_moved(self, path: str, index: tuple[int, ...], step: float) -> tuple[dict[str, Array], np.float64]:
+    def element_difference(self, path: str, index: Index, base: dict[str, Array] | None = None) -> dict[str, Array]:
+        """Difference quotient of every output for one input element: against `base` if "forward", else central."""
+        ahead, plus = self._one_moved(path, index, self.eps[path])
+        if self.algorithm == "forward" and base is not None:
+            behind, minus = base, self.start[path][index]
+        else:
+            behind, minus = self._one_moved(path, index, -self.eps[path])
+        return {out: (ahead[out] - behind[out]) / (plus - minus) for out in self.outputs}
+
+    def _one_moved(self, path: str, index: Index, step: float) -> tuple[dict[str, Array], np.float64]:
         values = self.start[path].copy()
         values[index] += step
         # The step that counts is the one that survives the field's dtype.
