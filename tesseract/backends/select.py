@@ -37,10 +37,10 @@ def get_backend(engine: str | None = None) -> Backend:
         executable = None  # it is the other engine's
     match name:
         case "podman":
-            from tesseract.backends.podman import service
             from tesseract.backends.podman.driver import PodmanBackend
+            from tesseract.backends.podman.endpoint import find
 
-            return PodmanBackend(service.find(executable, why))
+            return PodmanBackend(find(executable, why))
         case "docker":
             from tesseract.backends.docker.driver import connect
 

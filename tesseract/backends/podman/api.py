@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tesseract.backends.podman import service
-from tesseract.backends.podman.service import Endpoint
+from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.text import engine_error
 from tesseract.deadline import Deadline
 from tesseract.errors import EngineError, EngineTimeout, EngineUnavailable

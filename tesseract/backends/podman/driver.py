@@ -15,9 +15,9 @@ from tesseract.backends import cdi, frames, mounts
 from tesseract.backends.base import ByteSink, LineSink
 from tesseract.backends.podman import attach, builds, render, service, store
 from tesseract.backends.podman.api import Api, quote
+from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.identity import identity
 from tesseract.backends.podman.inspect import container_info
-from tesseract.backends.podman.service import Endpoint
 from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
 from tesseract.backends.text import engine_error
 from tesseract.deadline import Deadline
