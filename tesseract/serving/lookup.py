@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ImageInfo
 from tesseract.deadline import Deadline
-from tesseract.errors import ContainerNotFound, ImageNotFound, InvalidValue
+from tesseract.errors import ContainerNotFound, ImageNotFound, InvalidValue, UserError
 from tesseract.serving.labels import is_tesseract
+from tesseract.settings import HostConfig, get_config
+
+
+def settings() -> HostConfig:
+    """The host's settings. Raises: UserError with one line for each that is malformed."""
+    try:
+        return get_config()
+    except ValueError as error:  # pydantic's ValidationError is one
+        problems: list[dict[str, Any]] = getattr(error, "errors", list)()
+        lines = [f' - TESSERACT_{str(p["loc"][0]).upper()}="{p["input"]}": Value error, {p["msg"]}' for p in problems]
+        raise UserError(
+            "Error while parsing Tesseract configuration. Please check your environment variables.\nErrors found:\n"
+            + "\n".join(lines or [f" - {error}"])
+        ) from error
 
 
 def engine(backend: Backend | None = None) -> Backend:
@@ -15,6 +31,7 @@ def engine(backend: Backend | None = None) -> Backend:
         return backend
     from tesseract.backends.select import get_backend
 
+    settings()
     return get_backend()
 
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tesseract.errors import InvalidValue, UserError
+from tesseract.serving import lookup
 from tesseract.serving.plan import SOCKET_NAME, Host
 from tesseract.serving.requests import ContainerRequest
 
@@ -20,7 +21,8 @@ def this_host(*, port: int = 0, debugger_port: int = 0, socket_dir: Path | None 
     """The machine and the caller as they are now."""
     name = socket.gethostname()
     names = tuple(dict.fromkeys((name, name.partition(".")[0])))
-    return Host(os.getuid(), os.getgid(), Path.cwd(), names, port, debugger_port, socket_dir)
+    engine_args = lookup.settings().docker_run_args
+    return Host(os.getuid(), os.getgid(), Path.cwd(), names, port, debugger_port, socket_dir, engine_args)
 
 
 def prepare(request: ContainerRequest, host: Host) -> None:

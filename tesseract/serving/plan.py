@@ -45,6 +45,7 @@ class Host:
         port: Host port for the API; 0 lets the engine choose.
         debugger_port: The same for the debugger.
         socket_dir: Directory on the host for the Unix socket, if one is asked for.
+        engine_args: Raw engine arguments of the host's settings; a request's own come after them and win.
     """
 
     uid: int
@@ -54,6 +55,7 @@ class Host:
     port: int = 0
     debugger_port: int = 0
     socket_dir: Path | None = None
+    engine_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def _common(request: ContainerRequest, host: Host, image: str, name: str) -> Con
         gpus=GpuRequest(tuple(request.gpus)) if request.gpus else None,
         memory=request.memory,
         read_only_root=request.read_only_root,
-        raw_args=tuple(request.engine_args),
+        raw_args=(*host.engine_args, *request.engine_args),
     )
 
 

@@ -1,0 +1,182 @@
+"""How a command line that goes wrong ends: exit status, and what it says where."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.fast
+
+
+def tesseract(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tesseract", *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100", **env},
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["biuld"], "No such command 'biuld'. Did you mean 'build'?"),
+        (["nothing-like-it"], "No such command 'nothing-like-it'."),
+        (["--loglevel", "loud", "ps"], "'loud' is not one of debug, info, warning, error, critical"),
+        (["--engine", "lxc", "ps"], "'lxc' is not one of auto, podman, docker"),
+        (["ps", "--format", "xml"], "--format"),
+        (["ps", "--nonsense"], "Unknown option"),
+        (["serve"], "IMAGE"),
+        (["serve", "x", "y"], "y"),
+        (["serve", "x", "-e", "foo"], "Environment variable 'foo' must be in the format 'key=value'."),
+        (["serve", "x", "-p", "http"], "must be single integer or a range"),
+        (["serve", "x", "-p", "1-2-3"], "must be single integer or a range"),
+        (["serve", "x", "-p", "9-8"], "start port must not be greater"),
+        (["serve", "x", "-p", "70000"], "between 0 and 65535"),
+        (["serve", "x", "--network-alias", "y"], "Network alias can only be used with a specified network."),
+        (["serve", "x", "--num-workers", "many"], "--num-workers"),
+        (["serve", "x", "-f", "xml"], "json+base64"),
+        (["run"], "Tesseract image name is required."),
+        (["run", "x"], "Command is required. Are you sure your Tesseract image name is `x`?"),
+        (["run", "x", "serve"], "tesseract serve x"),
+        (["run", "x", "aply"], "abstract-eval, apply"),
+        (["run", "x", "apply", "{}", "-e", "foo"], "Environment variables must be in the format 'key=value'."),
+        (["teardown"], "Either container names or --all flag must be provided"),
+        (["teardown", "x", "--all"], "but not both"),
+        ([], "Missing command."),
+    ],
+)
+def test_usage_error(args: list[str], message: str) -> None:
+    result = tesseract(*args)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    words = " ".join(result.stderr.replace("│", " ").split())
+    assert message in words
+    assert "Usage: tesseract" in result.stderr
+    assert "-h' for help." in result.stderr
+    assert "Aborting" not in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("Did you mean") <= 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["serve", "x", "-v", "a:b:c:d"], "Invalid mount volume specification a:b:c:d"),
+        (["serve", "x", "-v", "/does/not/exist:/y"], "Source path /does/not/exist does not exist"),
+        (["serve", "x", "-i", "/does/not/exist"], "Path /does/not/exist provided as input path is not a directory"),
+        (["serve", "x", "-o", "/proc/nope"], "Cannot make the output path /proc/nope"),
+        (["serve", "x", "-f", "json+binref"], "--output-path"),
+        (["serve", "x", "--user", "ada"], "UID or UID:GID"),
+        (["serve", "x", "-m", "much"], "Invalid memory limit 'much'"),
+        (["serve", "x", "--num-workers", "0"], "at least 1"),
+        (["serve", "x", "--socket", "-p", "8000"], "not on both"),
+        (["serve", "x", "--network", "none"], "add --socket"),
+        (["serve", "x", "--runtime-args", "'"], "Check the quotes"),
+        (["run", "x", "apply", "@/does/not/exist.json"], "Path /does/not/exist.json provided as input is not a file"),
+        (["run", "x", "apply", "{}", "-v", "a"], "Invalid mount volume specification a"),
+        (["run", "x", "apply", "{}", "-i", "/does/not/exist"], "is not a directory"),
+        (["run", "x", "apply", "{}", "--docker-args", "'"], "Check the quotes"),
+    ],
+)
+def test_user_error(args: list[str], message: str) -> None:
+    result = tesseract(*args)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    first, last = result.stderr.splitlines()[0], result.stderr.splitlines()[-1]
+    assert first.startswith(" [-] ")
+    assert message in first
+    assert last == " [x] Aborting"
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_where_a_user_error_comes_from() -> None:
+    result = tesseract("--loglevel", "debug", "serve", "x", "-v", "a:b:c:d")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith(" [x] Aborting\n")
+
+
+def test_bad_setting() -> None:
+    result = tesseract("ps", TESSERACT_DOCKER_EXECUTABLE="nope")
+    assert result.returncode == 1
+    assert result.stderr.startswith(" [-] Error while parsing Tesseract configuration.")
+    assert ' - TESSERACT_DOCKER_EXECUTABLE="nope": Value error, Executable `nope` not found.' in result.stderr
+    assert tesseract("serve", "--help", TESSERACT_DOCKER_EXECUTABLE="nope").returncode == 0
+
+
+def test_no_engine_installed() -> None:
+    result = tesseract("ps", PATH="/nonexistent", CONTAINER_HOST="", DOCKER_HOST="")
+    assert result.returncode == 1
+    assert "No container engine was found" in result.stderr
+
+
+BUG = """
+import tesseract.serving.listing as listing
+def broken(backend=None): raise ZeroDivisionError("seven")
+listing.containers = broken
+from tesseract.cli.main import main
+main({words})
+"""
+
+
+def broken_ps(*words: str, tmp: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BUG.format(words=list(words))],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp)},
+        check=False,
+    )
+
+
+def test_a_bug_of_ours_is_one_line_and_a_file(tmp_path: Path) -> None:
+    result = broken_ps("ps", tmp=tmp_path)
+    assert result.returncode == 70
+    assert len(result.stderr.splitlines()) == 1
+    (file,) = tmp_path.glob("tesseract-bug-*.txt")
+    assert str(file) in result.stderr
+    assert "ZeroDivisionError: seven" in file.read_text()
+
+
+def test_a_bug_of_ours_in_debug(tmp_path: Path) -> None:
+    result = broken_ps("--loglevel", "DEBUG", "ps", tmp=tmp_path)
+    assert result.returncode == 70
+    assert "Traceback" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+INTERRUPTED = """
+import os, signal, tesseract.serving.listing as listing
+def slow(backend=None):
+    try: os.kill(os.getpid(), signal.{name}); signal.pause()
+    finally: print("cleaned", flush=True)
+listing.containers = slow
+from tesseract.cli.main import main
+main(["ps"])
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_clean_up(name: str, status: int) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(name=name)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert result.returncode == status
+    assert result.stdout == "cleaned\n"
+    assert "Traceback" not in result.stderr
+
+
+def test_a_reader_that_has_enough() -> None:
+    command = f"{sys.executable} -m tesseract --show-completion | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "SHELL": "/bin/bash"}, check=False
+    )
+    assert result.stderr == ""
+    assert result.stdout.strip() in ("0", "141")
