@@ -66,4 +66,10 @@ COMMANDS = (
         "Show which container engine is used, and why.",
         "tesseract info --format json",
     ),
+    Command(
+        "doctor",
+        "tesseract.cli.doctor:doctor",
+        "Find out what keeps containers from running here, and what to do.",
+        "tesseract doctor --fix",
+    ),
 )
