@@ -4,6 +4,7 @@
     ├── UserError                       exit 1: something the user can mend; one clear line, ends with what to do next
     │   ├── ValidationError             a project folder (config, API module) is wrong
     │   ├── InvalidValue                also ValueError: a value given by the user is malformed
+    │   ├── StagingError                also RuntimeError: a file that a build needs is missing or named twice
     │   ├── StartupFailed               also RuntimeError: a container ended, or never listened
     │   ├── StartupTimeout              also TimeoutError: not ready within --startup-timeout
     │   └── EngineError                 the container engine refused or failed (facade name: DockerException)
@@ -43,6 +44,10 @@ class ValidationError(UserError):
 
 class InvalidValue(UserError, ValueError):
     """A value given by the user (volume, port, tag, secret, ...) is malformed."""
+
+
+class StagingError(UserError, RuntimeError):
+    """A file that a build needs (local dependency, package data) is missing, or two want the same place."""
 
 
 class UsageError(Exception):
