@@ -42,7 +42,7 @@ class MappingCost(Check[Probe]):
         if cold:
             seconds = sum(size for _, size in cold) / BYTES_PER_SECOND
             return note(
-                f"{', '.join(name for name, _ in cold)}: the first start will copy the image (about {seconds:.0f} s in all)",
+                f"{', '.join(name for name, _ in cold)}: the first start copies the image (about {seconds:.0f} s)",
                 "`tesseract build` does it beforehand; images from elsewhere pay once.",
             )
         total = sum(mapped for _, _, mapped in probe.images)

@@ -47,7 +47,6 @@ class Smoke(Check[Probe]):
                     mounts=(Mount("bind", shared, "/shared"),),
                     network=NetworkAttachment("none"),
                     user=UserMapping(os.getuid(), os.getgid()),
-                    remove=True,
                 )
                 output: list[bytes] = []
                 for _ in range(2):
