@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationInfo
 from pydantic_core import CoreSchema, core_schema, from_json
+
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.file_interactions import expand_glob, is_url, parent_path, read_from_path
 from tesseract_core.runtime.paths import confine

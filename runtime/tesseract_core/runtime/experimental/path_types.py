@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, PlainSerializer, ValidationInfo
+
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.paths import confine
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.trust import check_url, from_network
 
