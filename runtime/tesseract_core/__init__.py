@@ -7,11 +7,13 @@ nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from tesseract_core._version import __version__ as __version__
 
+# Type checkers take this as true by its name; importing `typing` for it would cost more than all else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tesseract.sdk import Tesseract, build_tesseract, run_tesseract, serve, teardown
 
 __all__ = ["Tesseract", "build_tesseract", "run_tesseract", "serve", "teardown"]

@@ -160,5 +160,5 @@ def test_unix_sockets(tmp_path: Path) -> None:
             assert tesseract.apply({"x": 2})["body"] == {"inputs": {"x": 2}}
         assert tesseract.health()["path"] == "/health"  # closed, and opened again
         server.shutdown()
-    with pytest.raises(requests.exceptions.ConnectionError, match="no.sock"):
+    with pytest.raises(requests.exceptions.ConnectionError, match=r"no\.sock"):
         HttpTransport(f"http+unix://{quote(str(tmp_path / 'no.sock'), safe='')}").call("health")

@@ -85,6 +85,7 @@ class InProcessTransport(Transport):
 
         from tesseract_core.runtime.core import get_input_schema
         from tesseract_core.runtime.mpa import start_run
+        from tesseract_core.runtime.paths import confine, safe_run_id
         from tesseract_core.runtime.profiler import Profiler
 
         if endpoint == "health":
@@ -92,13 +93,16 @@ class InProcessTransport(Transport):
         if endpoint not in self._endpoints:
             raise RuntimeError(f"Endpoint {endpoint} not found in Tesseract API.")
         function = self._endpoints[endpoint]
+        run_name = f"run_{safe_run_id(run_id or str(uuid.uuid4()))}"
+        run_dir = confine(run_name, self._output_path, what="run id")
         with self._lock, self._configured():
             request = get_input_schema(function).model_validate(_own_arrays(payload))
             try:
                 if endpoint in COMPUTE_ENDPOINTS:
-                    run_dir = self._output_path / f"run_{run_id or uuid.uuid4()}"
-                    with start_run(base_dir=run_dir, log_sink=log_sink), Profiler():
-                        result = function(request)
+                    with start_run(base_dir=run_dir, log_sink=log_sink):
+                        with Profiler() as profiler:
+                            result = function(request)
+                        profiler.print_stats()
                 else:
                     result = function(request)
             except Exception as error:
@@ -108,10 +112,11 @@ class InProcessTransport(Transport):
             return result.model_dump() if isinstance(result, BaseModel) else result
 
     def openapi_schema(self) -> dict[str, Any]:
-        from tesseract_core.runtime.schema_generation import openapi_document
+        from tesseract_core.runtime.config import get_config
+        from tesseract_core.runtime.openapi import build_openapi
 
         with self._configured():
-            schema: dict[str, Any] = openapi_document(self._module)
+            schema: dict[str, Any] = build_openapi(list(self._endpoints.values()), get_config())
             return schema
 
     def _configured(self) -> Any:

@@ -12,6 +12,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, TypeVar
@@ -43,10 +44,17 @@ class Launcher(Protocol):
 class _Shared:
     """What a Tesseract and its views have in common; the server lives as long as any of them."""
 
-    def __init__(self, launcher: Launcher | None, transport: Transport | None, stream_logs: bool | LogSink) -> None:
+    def __init__(
+        self,
+        launcher: Launcher | None,
+        transport: Transport | None,
+        stream_logs: bool | LogSink,
+        chooses_format: bool,
+    ) -> None:
         self.launcher = launcher
         self.transport = transport
         self.stream_logs = stream_logs
+        self.chooses_format = chooses_format
         self.schema: dict[str, Any] | None = None
         self.last_logs = ""
         self.lock = threading.RLock()
@@ -79,7 +87,8 @@ class Tesseract:
             UserWarning,
             stacklevel=2,
         )
-        self._set_up(transport=_http_transport(url, server_output_path, timeout, token=None))
+        transport = _http_transport(url, server_output_path, timeout, token=None)
+        self._set_up(transport=transport, chooses_format=server_output_path is None)
 
     def _set_up(
         self,
@@ -88,8 +97,9 @@ class Tesseract:
         launcher: Launcher | None = None,
         encoding: Encoding | None = None,
         stream_logs: bool | LogSink = False,
+        chooses_format: bool = False,
     ) -> None:
-        self._shared = _Shared(launcher, transport, stream_logs)
+        self._shared = _Shared(launcher, transport, stream_logs, chooses_format)
         self._encoding = encoding or Encoding()
         self._is_view = False
 
@@ -122,7 +132,8 @@ class Tesseract:
         Raises:
             ValueError: The URL has another scheme.
         """
-        return cls._make(transport=_http_transport(url, server_output_path, timeout, token))
+        transport = _http_transport(url, server_output_path, timeout, token)
+        return cls._make(transport=transport, chooses_format=server_output_path is None)
 
     @classmethod
     def from_tesseract_api(
@@ -467,9 +478,23 @@ class Tesseract:
         transport = self._connected()
         sink = sink_for(self._shared.stream_logs)
         result: dict[str, Any] = transport.call(
-            endpoint, payload, run_id=run_id, encoding=self._encoding, log_sink=sink
+            endpoint, payload, run_id=run_id, encoding=self._answer_encoding(), log_sink=sink
         )
         return result
+
+    def _answer_encoding(self) -> Encoding:
+        """The wanted encoding; where nobody has chosen a format, base64 if the server offers it.
+
+        Numbers in JSON text are slow, and cannot say `inf`; files of the server (`json+binref`) cannot be read here.
+        """
+        if self._encoding.output_format is not None or not self._shared.chooses_format:
+            return self._encoding
+        try:
+            capabilities = self.server_capabilities
+        except RuntimeError:  # a server that publishes no schema
+            return self._encoding
+        offered = (capabilities and capabilities.output_formats) or ()
+        return replace(self._encoding, output_format="json+base64") if "json+base64" in offered else self._encoding
 
 
 def _http_transport(url: str, server_output_path: StrPath | None, timeout: Timeout, token: str | None) -> Transport:
