@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
 from tesseract_core.runtime.tree_transforms import get_at_path
 
 Jacobian = dict[str, dict[str, np.ndarray]]

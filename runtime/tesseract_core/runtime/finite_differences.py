@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, RootModel
+
 from tesseract_core.runtime.tree_transforms import get_at_path, path_to_index_op, split_path
 
 Algorithm = Literal["central", "forward", "stochastic"]

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from pydantic import BaseModel
+
 from tesseract_core.runtime.schema_types import ShapeDType
 from tesseract_core.runtime.tree_transforms import filter_func, flatten_with_paths, set_at_path
 from tesseract_core.runtime.vjp_cache import vjp_cache

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
+
 from tesseract_core.runtime.config import get_config
 
 MAX_ELEMENTS = 10

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
 from tesseract_core.runtime.tree_transforms import escape_dict_key
 
 MAX_ROWS = 100

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
+
 from tesseract_core.runtime.core import get_input_schema, get_output_schema
 from tesseract_core.runtime.finite_differences import FiniteDifferences, Index
 from tesseract_core.runtime.tree_transforms import escape_dict_key, get_at_path

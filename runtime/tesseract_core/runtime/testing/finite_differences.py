@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
 from tesseract_core.runtime.config import override_config, snapshot_config
 from tesseract_core.runtime.core import create_endpoints
 from tesseract_core.runtime.mpa import start_run

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
 from tesseract_core.runtime.testing.comparison import compare
 
 # Besides modules that are loaded already, the only ones that a test case may make us import.
