@@ -9,7 +9,6 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-
 from tesseract_core.runtime.serve.dispatch import ComputeDied, QueueDispatcher, QueueFull
 from tesseract_core.runtime.serve.queue import INLINE_LIMIT, Job, Message, make_queue
 

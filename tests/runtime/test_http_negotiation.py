@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
 from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate
 
 pytestmark = pytest.mark.fast
 
-FORMATS = ("json", "json+base64", "json+binref")
 DEFAULT = Encoding("json+base64", "lz4")
 
 
@@ -38,7 +36,7 @@ DEFAULT = Encoding("json+base64", "lz4")
     ],
 )
 def test_first_available_range_by_quality(accept: str, expected: tuple[str, str | None]) -> None:
-    assert negotiate(accept, formats=FORMATS, default=DEFAULT) == Encoding(*expected)
+    assert negotiate(accept, DEFAULT) == Encoding(*expected)
 
 
 @pytest.mark.parametrize(
@@ -46,10 +44,10 @@ def test_first_available_range_by_quality(accept: str, expected: tuple[str, str 
 )
 def test_nothing_available(accept: str) -> None:
     with pytest.raises(NotAcceptable) as caught:
-        negotiate(accept, formats=FORMATS, default=DEFAULT)
+        negotiate(accept, DEFAULT)
     assert caught.value.detail == {
         "message": f"Cannot produce any encoding accepted by {accept!r}",
-        "available_formats": list(FORMATS),
+        "available_formats": ["json", "json+base64", "json+binref"],
         "available_gpu_transports": ["none"],
         "available_compressions": ["none", "lz4"],
     }

@@ -5,6 +5,7 @@ granian binds with SO_REUSEPORT, so it would silently share a taken port with wh
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import stat
@@ -30,6 +31,16 @@ class Address:
         if self.uds:
             return f"http+unix://{self.uds}"
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server that listens on `host`."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def claim(address: Address) -> Address:

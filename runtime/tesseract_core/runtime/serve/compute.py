@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import orjson
+
 from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job

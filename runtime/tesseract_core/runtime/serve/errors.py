@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
+
 from tesseract_core.runtime.serve.messages import Reply
 
 # An invalid input is echoed up to this size; beyond it the answer describes it.
@@ -29,15 +30,14 @@ def body_error(kind: str, message: str, value: Any, *, at: Iterable[str | int] =
     return detail(422, [entry])
 
 
-def invalid_run_id(value: str) -> Reply:
+def invalid_run_id(value: str, message: str) -> Reply:
     """Return the 422 for a `run_id` that is not one safe path component."""
-    pattern = "^[A-Za-z0-9._-]{1,128}$"
     entry = {
-        "type": "string_pattern_mismatch",
+        "type": "value_error",
         "loc": ["query", "run_id"],
-        "msg": f"A run id is one path component matching {pattern}, and neither '.' nor '..'",
+        "msg": f"Value error, {message}",
         "input": _echo(value),
-        "ctx": {"pattern": pattern},
+        "ctx": {"error": {}},
     }
     return detail(422, [entry])
 

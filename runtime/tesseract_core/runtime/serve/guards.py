@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from litestar.types import ASGIApp, Receive, Scope, Send
+
 from tesseract_core.runtime.serve.errors import detail
 from tesseract_core.runtime.serve.messages import Reply
 
@@ -19,10 +20,15 @@ DEFAULT_MAX_BODY = 4 * 1024**3
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send a complete reply."""
+    await start_reply(send, reply)
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+async def start_reply(send: Send, reply: Reply) -> None:
+    """Send a reply's status and headers; its body has to follow."""
     headers = {"content-type": reply.content_type, "content-length": str(len(reply.body)), **reply.headers}
     encoded = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> str:
@@ -101,16 +107,6 @@ def _memory_limit() -> int:
         except (OSError, ValueError):  # absent, or "max"
             continue
     return min(limits)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a server that listens on `host`."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _host_name(value: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import orjson
 import pydantic_core
 from pydantic import BaseModel, ValidationError
+
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.core import create_endpoints, get_input_schema, get_tesseract_api
 from tesseract_core.runtime.file_interactions import output_to_bytes
@@ -26,7 +27,6 @@ from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, ne
 from tesseract_core.runtime.serve.queue import Message
 from tesseract_core.runtime.trust import network_payload
 
-OUTPUT_FORMATS = ("json", "json+base64", "json+binref")
 # These answer in plain JSON whatever the client accepts.
 _PLAIN_JSON = frozenset({"abstract_eval", "test"})
 
@@ -75,8 +75,10 @@ class Handler:
                 encoding = self._negotiate(head)
             except _Refused as refusal:
                 return refusal.reply
-            except Exception:
-                return _failure(head)
+            except Exception:  # a validator of the user's that does not raise what validators raise
+                failure = traceback.format_exc()
+                _report(head, failure)
+                return _failure(head, failure)
             return self._run(head, payload, encoding)
 
     def _validate(self, head: RequestHead, data: Any) -> BaseModel:
@@ -93,28 +95,37 @@ class Handler:
         config = get_config()
         default = Encoding(config.output_format, config.compression)
         try:
-            return negotiate(head.accept, formats=OUTPUT_FORMATS, default=default)
+            return negotiate(head.accept, default)
         except NotAcceptable as error:
             raise _Refused(errors.detail(406, error.detail)) from None
 
     def _run(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
         try:
-            with serve_run(head.run_id, named=head.named):
+            with serve_run(head.run_id, named=head.named) as run:
                 try:
-                    with Profiler() as profiler:
-                        result = self._functions[head.endpoint](payload)
-                    profiler.print_stats()
-                    content = output_to_bytes(
-                        result,
-                        encoding.format,
-                        base_dir=get_config().output_path,
-                        binref_dir=f"run_{head.run_id}",
-                        compression=encoding.compression,
-                    )
+                    return self._compute(head, payload, encoding)
                 except (Exception, SystemExit):
-                    return _failure(head)
-        except Exception:  # the run itself: an unwritable directory, an unreachable MLflow server
-            return _failure(head)
+                    run.fail()
+                    failure = traceback.format_exc()
+                    if head.named:  # then there is a log that the client may look into
+                        _report(head, failure)
+                        return _failure(head, failure)
+        except Exception:  # of the run itself: an unwritable directory, an unreachable MLflow server
+            failure = traceback.format_exc()
+        _report(head, failure)
+        return _failure(head, failure)
+
+    def _compute(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
+        with Profiler() as profiler:
+            result = self._functions[head.endpoint](payload)
+        profiler.print_stats()
+        content = output_to_bytes(
+            result,
+            encoding.format,
+            base_dir=get_config().output_path,
+            binref_dir=f"run_{head.run_id}",
+            compression=encoding.compression,
+        )
         return Reply(200, content, f"application/{encoding.format}")
 
 
@@ -151,10 +162,12 @@ def _is_json(content_type: str) -> bool:
     return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
 
 
-def _failure(head: RequestHead) -> Reply:
-    """Log the exception in flight and return the 500 for it."""
-    text = traceback.format_exc()
-    print(f"[{head.run_id}] {head.endpoint} failed:\n{text}", end="", file=sys.stderr, flush=True)
+def _report(head: RequestHead, failure: str) -> None:
+    print(f"{head.endpoint} failed in run {head.run_id}\n{failure}", end="", file=sys.stderr, flush=True)
+
+
+def _failure(head: RequestHead, failure: str) -> Reply:
+    """Return the 500 for an exception with this traceback."""
     if not get_config().debug:
         return errors.server_error()
-    return errors.server_error(text, html="text/html" in head.accept)
+    return errors.server_error(failure, html="text/html" in head.accept)

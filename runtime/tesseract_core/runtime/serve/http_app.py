@@ -6,8 +6,9 @@ encoding happen where the endpoints run.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
-import re
 import traceback
 import uuid
 from collections.abc import Iterable
@@ -18,14 +19,15 @@ from urllib.parse import parse_qs
 
 import orjson
 from litestar import Litestar, Request, Response, asgi
-from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from tesseract_core.runtime.paths import safe_run_id
 from tesseract_core.runtime.serve import errors, guards
 from tesseract_core.runtime.serve.dispatch import ComputeDied, Dispatcher, QueueFull
-from tesseract_core.runtime.serve.guards import header, send_reply
+from tesseract_core.runtime.serve.guards import header, send_reply, start_reply
 from tesseract_core.runtime.serve.messages import Reply, RequestHead
 from tesseract_core.runtime.serve.queue import Message
 
-RUN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 RUN_ID_HEADER = "tesseract-run-id"
 _DOCS = Path(__file__).parent / "docs"
 _DOCS_FILES = {
@@ -37,8 +39,9 @@ _DOCS_FILES = {
 }
 # The page must work without a network and must not tell anybody about it: nothing but this server is contacted.
 _DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-# A client that is still sending reads no answer, so up to this much of a refused body is read and dropped.
+# So much of a refused body is read and dropped, for so long.
 _MAX_DISCARDED = 64 * 1024**2
+_DISCARD_S = 10
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,10 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIAp
     @asgi(f"/{name}")
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         given = _query_run_id(scope["query_string"])
-        if given is not None and not valid_run_id(given):
-            return await send_reply(send, errors.invalid_run_id(given))
-        run_id = given or str(uuid.uuid4())
+        try:
+            run_id = str(uuid.uuid4()) if given is None else safe_run_id(given)
+        except ValueError as error:
+            return await send_reply(send, errors.invalid_run_id(str(given), str(error)))
         head = RequestHead(name, run_id, given is not None, header(scope, b"content-type"), header(scope, b"accept"))
         try:
             request = await _read_body(scope, receive, Message(head.encode()), policy.max_body_size)
@@ -122,7 +126,7 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIAp
             return None
         except BodyTooLarge:
             message = f"The request body exceeds the limit of {policy.max_body_size} bytes (TESSERACT_MAX_BODY_SIZE)"
-            return await send_reply(send, errors.detail(413, message))
+            return await _refuse_body(receive, send, errors.detail(413, message, {"connection": "close"}))
         except QueueFull:
             message = "Too many requests are waiting (TESSERACT_MAX_QUEUE); try again later"
             return await send_reply(send, errors.detail(503, message, {"retry-after": "1"}))
@@ -139,11 +143,6 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIAp
     return handle
 
 
-def valid_run_id(value: str) -> bool:
-    """Tell whether `value` is one safe path component."""
-    return RUN_ID.fullmatch(value) is not None and value not in (".", "..")
-
-
 def _query_run_id(query_string: bytes) -> str | None:
     if b"run_id" not in query_string:
         return None
@@ -156,13 +155,13 @@ async def _read_body(scope: Scope, receive: Receive, request: Message, limit: in
     announced = header(scope, b"content-length")
     try:
         if announced.isdigit() and int(announced) > limit:
-            await _discard(receive)
             raise BodyTooLarge
         while True:
-            message = await _next_chunk(receive)
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
             request.write(message["body"])
             if request.body_size > limit:
-                await _discard(receive)
                 raise BodyTooLarge
             if not message["more_body"]:
                 return request
@@ -171,20 +170,22 @@ async def _read_body(scope: Scope, receive: Receive, request: Message, limit: in
         raise
 
 
-async def _next_chunk(receive: Receive) -> HTTPReceiveMessage:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientLeft
-    return message
+async def _refuse_body(receive: Receive, send: Send, reply: Reply) -> None:
+    """Send `reply` while the client is still sending, and go on reading for a while.
 
-
-async def _discard(receive: Receive) -> None:
+    A connection that is closed with unread data is reset, and the client would lose the reply.
+    """
+    await start_reply(send, reply)
+    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
     discarded = 0
-    more = True
-    while more and discarded < _MAX_DISCARDED:
-        message = await _next_chunk(receive)
-        discarded += len(message["body"])
-        more = message["more_body"]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_S):
+            while discarded < _MAX_DISCARDED:
+                message = await receive()
+                if message["type"] != "http.request" or not message["more_body"]:
+                    break
+                discarded += len(message["body"])
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _client_left(receive: Receive) -> None:

@@ -15,9 +15,10 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 from litestar.types import ASGIApp
+
 from tesseract_core.runtime.config import RuntimeConfig
 from tesseract_core.runtime.serve import guards
-from tesseract_core.runtime.serve.address import Address
+from tesseract_core.runtime.serve.address import Address, is_loopback
 from tesseract_core.runtime.serve.dispatch import QueueDispatcher
 from tesseract_core.runtime.serve.http_app import Policy, build_app
 from tesseract_core.runtime.serve.processes import die_with_parent
@@ -86,7 +87,7 @@ def policy(config: RuntimeConfig, address: Address) -> Policy:
     names = set(config.allowed_hosts)
     if address.uds or "*" in names:
         names = set()
-    elif guards.is_loopback(address.host):
+    elif is_loopback(address.host):
         names |= {"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"}
     return Policy(
         max_body_size=guards.body_limit(config.max_body_size),

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 from litestar.types import ASGIApp
+
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.serve import guards
 from tesseract_core.runtime.serve.dispatch import Dispatcher

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-GPU_TRANSPORTS = ("none",)
-COMPRESSIONS = ("none", "lz4")
+from tesseract_core.runtime.file_interactions import (
+    available_compressions,
+    available_formats,
+    available_gpu_transports,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +22,22 @@ class Encoding:
 class NotAcceptable(Exception):
     """No range of the `Accept` header names an encoding that we can produce. `detail` is the body of the 406."""
 
-    def __init__(self, accept: str, formats: Sequence[str]) -> None:
+    def __init__(self, accept: str) -> None:
         message = f"Cannot produce any encoding accepted by {accept!r}"
         super().__init__(message)
         self.detail = {
             "message": message,
-            "available_formats": list(formats),
-            "available_gpu_transports": list(GPU_TRANSPORTS),
-            "available_compressions": list(COMPRESSIONS),
+            "available_formats": list(available_formats()),
+            "available_gpu_transports": list(available_gpu_transports()),
+            "available_compressions": list(available_compressions()),
         }
 
 
-def negotiate(accept: str, *, formats: Sequence[str], default: Encoding) -> Encoding:
+def negotiate(accept: str, default: Encoding) -> Encoding:
     """Return the first acceptable encoding in order of descending `q` (ties keep the client's order).
 
-    `formats` are the available output formats. `*/*` and `application/*` mean the default's format; a range without a
-    `compression` parameter means the default's compression. Raises `NotAcceptable`.
+    `*/*` and `application/*` mean the default's format; a range without a `compression` parameter means the default's
+    compression. Raises `NotAcceptable`.
     """
     if not accept.strip():
         return default
@@ -44,9 +46,13 @@ def negotiate(accept: str, *, formats: Sequence[str], default: Encoding) -> Enco
         output_format = default.format if media in ("*/*", "application/*") else media.rpartition("/")[2]
         compression = parameters.get("compression", default.compression or "none")
         transport = parameters.get("gpu_transport", "none")
-        if output_format in formats and compression in COMPRESSIONS and transport in GPU_TRANSPORTS:
+        if (
+            output_format in available_formats()
+            and compression in available_compressions()
+            and transport in available_gpu_transports()
+        ):
             return Encoding(output_format, None if compression == "none" else compression)
-    raise NotAcceptable(accept, formats)
+    raise NotAcceptable(accept)
 
 
 def _parse_range(text: str) -> tuple[str, dict[str, str]]:

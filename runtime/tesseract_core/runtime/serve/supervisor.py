@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.serve import compute
-from tesseract_core.runtime.serve.address import Address, AddressUnavailable, claim
+from tesseract_core.runtime.serve.address import Address, AddressUnavailable, claim, is_loopback
 from tesseract_core.runtime.serve.compute import Announcement
 from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, describe_exit, fork
@@ -72,7 +72,7 @@ class Supervisor:
             self._http_pid = fork(lambda: self._run_http(http_server.run, first))
             # From here on only the HTTP processes can send, so their end is the end of the queue.
             self._sender.close()
-            print(f"Serving {self._config.name!r} on {self._address.url}", file=sys.stderr, flush=True)
+            self._greet()
             return self._supervise()
         except AddressUnavailable as error:
             print(error, file=sys.stderr, flush=True)
@@ -151,6 +151,16 @@ class Supervisor:
             raise StartFailed(f"{reason}\nThe compute process failed to start {_MAX_FAILED_STARTS} times; giving up")
         print(reason, file=sys.stderr, flush=True)
 
+    def _greet(self) -> None:
+        print(f"Serving {self._config.name!r} on {self._address.url}", file=sys.stderr, flush=True)
+        if self._config.debug and not (self._address.uds or is_loopback(self._address.host)):
+            print(
+                f"WARNING: in debug mode everybody who reaches {self._address.url} gets tracebacks with source paths; "
+                "listen on 127.0.0.1, or switch it off",
+                file=sys.stderr,
+                flush=True,
+            )
+
     # Run
 
     def _supervise(self) -> int:
@@ -185,6 +195,8 @@ class Supervisor:
             if not ended:
                 continue
             self._computing.remove(pid)
+            if self._stop_signals and status == 0:
+                continue  # the HTTP side is gone, and with it the queue
             starting = any(pid == other for other, _ in self._starting.values())
             if not starting:
                 print(f"The compute process (pid {pid}) {describe_exit(status)}", file=sys.stderr, flush=True)
