@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from tesseract.doctor.model import Check
+from tesseract.errors import UsageError
 
 NAMES = (
     "engine",
@@ -32,6 +33,9 @@ NAMES = (
 
 
 def checks(engine: str, only: tuple[str, ...] = ()) -> list[Check[Any]]:
-    """The checks that concern an engine; `only` names some of them."""
+    """The checks that concern an engine; `only` names some of them. Raises: UsageError for an unknown name."""
+    unknown = sorted(set(only) - {name.replace("_", "-") for name in NAMES})
+    if unknown:
+        raise UsageError(f"No such check: {', '.join(unknown)}. There are: {', '.join(NAMES).replace('_', '-')}.")
     found: list[Check[Any]] = [import_module(f"tesseract.doctor.checks.{name}").CHECK for name in NAMES]
     return [check for check in found if check.engine in (None, engine) and (not only or check.name in only)]

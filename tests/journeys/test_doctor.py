@@ -1,0 +1,119 @@
+"""`tesseract doctor` on a machine that is really made to fail, and on one that is fine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.needs_engine("podman")
+
+TESSERACT = str(Path(sys.executable).parent / "tesseract")
+Finding = dict[str, Any]
+
+
+@pytest.fixture
+def doctor() -> Callable[..., Finding]:
+    """Run one check in a changed environment; `prelude` runs first, in a user and mount namespace of its own."""
+
+    def run(check: str, prelude: str | None = None, **environ: str | None) -> Finding:
+        env = {key: value for key, value in {**os.environ, **environ}.items() if value is not None}
+        command = [TESSERACT, "doctor", "--format", "json", check]
+        if prelude is not None:
+            script = f"{prelude}; exec {shlex.join(command)}"
+            command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+        rows = json.loads(done.stdout)
+        assert [row["check"] for row in rows] == [check], done.stderr
+        assert done.returncode == (rows[0]["severity"] == "error")
+        return dict(rows[0])
+
+    return run
+
+
+def test_a_healthy_machine_passes_with_every_check(base_image: str, tesseract_cli: Any) -> None:
+    done = tesseract_cli("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "the file it wrote is yours" in done.stdout
+    assert len([line for line in done.stdout.splitlines() if line[:1] in "✓i!"]) == 20
+
+
+def test_podman_not_installed(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    finding = doctor("engine", PATH=str(tmp_path))
+    assert (finding["severity"], finding["message"]) == ("error", "Podman is not installed")
+
+
+def test_no_newuidmap(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    podman = shutil.which("podman")
+    assert podman
+    (tmp_path / "podman").symlink_to(podman)
+    finding = doctor("idmap-tools", PATH=str(tmp_path))
+    assert finding["severity"] == "error"
+    assert "uidmap" in finding["remediation"]
+
+
+def test_no_subordinate_ids(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    finding = doctor("subids", prelude=f"mount --bind {empty} /etc/subuid; mount --bind {empty} /etc/subgid")
+    assert finding["severity"] == "error"
+    assert "usermod --add-subuids" in finding["remediation"]
+
+
+def test_user_namespaces_switched_off(doctor: Callable[..., Finding]) -> None:
+    finding = doctor("user-namespaces", prelude="echo 0 > /proc/sys/user/max_user_namespaces")
+    assert finding["severity"] == "error"
+    assert "max_user_namespaces" in finding["message"]
+
+
+def test_no_runtime_directory(doctor: Callable[..., Finding]) -> None:
+    assert doctor("runtime-dir", XDG_RUNTIME_DIR=None)["severity"] == "warning"
+    assert doctor("runtime-dir", XDG_RUNTIME_DIR="/run/user/does-not-exist")["severity"] == "error"
+
+
+def test_full_file_system(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    prelude = f"mount -t tmpfs -o size=1m tmpfs {tmp_path}; export TMPDIR={tmp_path}"
+    finding = doctor("space", prelude=prelude)
+    assert finding["severity"] == "error"
+    assert str(tmp_path) in finding["message"]
+
+
+def test_vfs_store(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    # A home of its own, because Podman remembers the driver of a store that it knows.
+    conf = tmp_path / ".config" / "containers" / "storage.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text('[storage]\ndriver = "vfs"\n')
+    finding = doctor("storage", HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+    assert finding["severity"] == "warning"
+    assert "vfs" in finding["message"]
+
+
+def test_no_tun_device(doctor: Callable[..., Finding]) -> None:
+    finding = doctor("network", prelude="mount -t tmpfs tmpfs /dev/net")
+    assert finding["severity"] == "error"
+
+
+def test_dead_socket(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    finding = doctor("service", CONTAINER_HOST=f"unix://{tmp_path}/gone.sock")
+    assert finding["severity"] == "error"
+    assert "gone.sock" in finding["message"]
+
+
+def test_no_package_index(doctor: Callable[..., Finding]) -> None:
+    finding = doctor("python-index", UV_DEFAULT_INDEX="http://127.0.0.1:9/simple", HTTP_PROXY=None, http_proxy=None)
+    assert finding["severity"] == "error"
+
+
+def test_unknown_check_is_a_usage_error(tesseract_cli: Any) -> None:
+    done = tesseract_cli("doctor", "no-such-check")
+    assert done.returncode == 2
+    assert "no-such-check" in done.stderr
+    assert "engine" in done.stderr
