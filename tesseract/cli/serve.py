@@ -121,15 +121,22 @@ def as_json(served: serving.Served, show_token: bool = False) -> dict[str, Any]:
     return document
 
 
+def _how_open(served: serving.Served) -> str:
+    return " and has the token." if served.token else "; --token makes clients identify themselves."
+
+
 def _explain(served: serving.Served) -> None:
+    address = serving.address_of(served.container)
     if served.url:
         logger.info("Serving Tesseract at %s", served.url)
     if served.url and not served.socket:
         logger.info("View Tesseract docs at %s/docs", served.url)
-        if not served.token:
+        if address.ip not in ("127.0.0.1", "::1"):
+            logger.warning("Port %s is open to everyone who can reach this machine%s", address.port, _how_open(served))
+        elif not served.token:
             logger.info("Every local user can reach this port; --socket or --token keeps it to you.")
     if served.debugger:
-        logger.info("Attach a debugger at %s (code execution for whoever can reach it)", served.debugger)
+        logger.warning("Attach a debugger at %s; whoever reaches it can run code in the container", served.debugger)
     logger.info("Container ID: %s", served.container.id)
     logger.info("Container name: %s", served.container_name)
     logger.info("Entrypoint: %s", " ".join(served.container.command))

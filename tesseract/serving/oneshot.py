@@ -12,6 +12,7 @@ from tesseract.serving.lookup import engine, find_image
 from tesseract.serving.requests import RunRequest, RunResult
 from tesseract.serving.signals import uninterrupted
 from tesseract.serving.starting import ensure_network
+from tesseract.serving.testcase import with_test_defaults
 from tesseract.serving.volumes import check_sources
 
 logger = logging.getLogger("tesseract")
@@ -25,6 +26,8 @@ def run_once(request: RunRequest, stdout: ByteSink, stderr: ByteSink, backend: B
 
     Raises: InvalidValue, ImageNotFound, EngineError.
     """
+    if request.command == "test":
+        request = with_test_defaults(request, Path.cwd())
     host = paths.this_host(debugger_port=ports.free_port("127.0.0.1") if request.debugger else 0)
     paths.prepare(request, host)
     with payload.staged(request.args, Path.cwd()) as staged:

@@ -149,7 +149,6 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
         mounts=tuple(mounts),
         ports=tuple(ports),
         network=network,
-        remove=True,
     )
 
 

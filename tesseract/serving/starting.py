@@ -44,8 +44,8 @@ def serve(request: ServeRequest, backend: Backend | None = None) -> Served:
         except StartupFailed as error:
             if not readiness.is_port_conflict(error):
                 raise
-        if port != 0 or network.mode == "host":
-            logger.info("Port %s was taken, trying another ...", port)
+        if request.port is None or "-" in request.port:
+            logger.info("Port %s was taken, retrying with a new port...", port or "")
     raise AssertionError("the candidates end with an error")
 
 
