@@ -69,12 +69,6 @@ COMMANDS = (
     Command(
         "doctor",
         "tesseract.cli.doctor:doctor",
-        "Find out what keeps containers from running here, and mend it.",
-        "tesseract doctor --fix",
-    ),
-    Command(
-        "doctor",
-        "tesseract.cli.doctor:doctor",
         "Find out what keeps containers from running here, and what to do.",
         "tesseract doctor --fix",
     ),
