@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tesseract.backends.podman import service
@@ -28,6 +29,30 @@ logger = logging.getLogger("tesseract.podman")
 API_VERSION = "4.0.0"
 DEFAULT_TIMEOUT = 60.0
 _CONNECT_TIMEOUT = 10.0
+
+
+class Answer:
+    """An answer of the engine, to be read while it comes. What goes wrong while reading comes out as our errors."""
+
+    def __init__(self, response: APIResponse, boundary: Callable[[], AbstractContextManager[None]]) -> None:
+        self.status = int(response.status_code)
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._boundary = boundary
+
+    def read(self, count: int) -> bytes:
+        """Exactly `count` bytes, fewer only at the end."""
+        parts: list[bytes] = []
+        with self._boundary():
+            while count > 0 and (part := self._response.raw.read(count)):
+                parts.append(part)
+                count -= len(part)
+        return b"".join(parts)
+
+    def rest(self) -> bytes:
+        """All that follows."""
+        with self._boundary():
+            return bytes(self._response.content)
 
 
 class Api:
@@ -66,21 +91,16 @@ class Api:
         """
         with self.stream(
             method, path, params=params, body=body, deadline=deadline, timeout=timeout, accept=accept
-        ) as response:
-            if response.status_code in accept:
+        ) as answer:
+            if answer.status in accept:
                 return None
-            text = response.content
+            text = answer.rest()
             if not text.strip():
                 return None
             try:
                 return json.loads(text)
             except ValueError as exc:
                 raise engine_error("Podman", f"unreadable answer to {method} {path}: {text[:200]!r}") from exc
-
-    def raw(self, method: str, path: str, **kwargs: Any) -> bytes:
-        """Like `request`, for answers that are not JSON."""
-        with self.stream(method, path, **kwargs) as response:
-            return bytes(response.content)
 
     @contextmanager
     def stream(
@@ -93,21 +113,23 @@ class Api:
         deadline: Deadline | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         accept: tuple[int, ...] = (),
-    ) -> Iterator[APIResponse]:
-        """One request whose answer is read by the caller from `response.raw`; its errors are translated too."""
+    ) -> Iterator[Answer]:
+        """One request whose answer is read piece by piece. Arguments and errors as for `request`."""
         seconds = timeout if deadline is None else deadline.remaining(at_most=timeout)
         if seconds is not None and seconds <= 0:
             raise EngineTimeout(
                 f"No time was left for the engine within the {deadline and deadline.seconds:g} s given."
             )
-        with self._boundary(f"{method} {path}", seconds):
+        boundary = partial(self._boundary, f"{method} {path}", seconds)
+        with boundary():
             response = self._send(method, path, _query(params), body, seconds)
-            try:
-                if response.status_code >= 400 and response.status_code not in accept:
-                    raise engine_error("Podman", _said(response.content), response.status_code)
-                yield response
-            finally:
-                response.close()
+        try:
+            answer = Answer(response, boundary)
+            if answer.status >= 400 and answer.status not in accept:
+                raise engine_error("Podman", _said(answer.rest()), answer.status)
+            yield answer
+        finally:
+            response.close()
 
     def close(self) -> None:
         if self._client is not None:
@@ -172,8 +194,8 @@ def remote_version(url: str, timeout: float) -> str | None:
     """Version of the Podman that answers at a tcp or ssh URL, or None."""
     api = Api(Endpoint(url, "asked for"))
     try:
-        with api.stream("GET", "/_ping", timeout=timeout) as response:
-            return str(response.headers.get("Libpod-API-Version") or "") or None
+        with api.stream("GET", "/_ping", timeout=timeout) as answer:
+            return str(answer.headers.get("Libpod-API-Version") or "") or None
     except EngineError as exc:
         logger.debug("%s", exc)
         return None

@@ -6,9 +6,6 @@ works by lines, is not involved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import STDERR, frames
 from tesseract.backends.podman.api import Api, quote
@@ -24,28 +21,9 @@ def run_attached(api: Api, container_id: str, stdout: ByteSink, stderr: ByteSink
     """
     path = f"/containers/{quote(container_id)}"
     params = {"stream": True, "stdin": False, "stdout": True, "stderr": True, "logs": False}
-    with api.stream("POST", f"{path}/attach", params=params, deadline=deadline, timeout=None) as response:
+    with api.stream("POST", f"{path}/attach", params=params, deadline=deadline, timeout=None) as answer:
         api.request("POST", f"{path}/start", accept=(304,), deadline=deadline)
-        for stream, payload in frames(reader(response)):
+        for stream, payload in frames(answer.read):
             (stderr if stream == STDERR else stdout)(payload)
             if deadline is not None and deadline.expired:
                 raise EngineTimeout(f"The container did not end within {deadline.seconds:g} s.")
-
-
-def reader(response: Any) -> Any:
-    """A function that reads exactly n bytes of a streamed answer (fewer only at its end)."""
-
-    def read(count: int) -> bytes:
-        parts: list[bytes] = []
-        while count > 0 and (part := response.raw.read(count)):
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
-
-    return read
-
-
-def payloads(response: Any) -> Iterator[bytes]:
-    """The payloads of a streamed answer, both streams as they come."""
-    for _, payload in frames(reader(response)):
-        yield payload

@@ -7,12 +7,14 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tesseract import proc
-from tesseract.backends import cdi, frames, mounts
+from tesseract.backends import cdi, mounts
 from tesseract.backends.base import ByteSink, LineSink
+from tesseract.backends.frames import frames, join
 from tesseract.backends.podman import attach, builds, render, service, store
 from tesseract.backends.podman.api import Api, quote
 from tesseract.backends.podman.endpoint import Endpoint
@@ -172,20 +174,20 @@ class PodmanBackend:
 
     def logs(self, reference: str, stdout: bool = True, stderr: bool = True, deadline: Deadline | None = None) -> bytes:
         params = {"stdout": stdout, "stderr": stderr, "follow": False}
-        with self._known(reference), self._logs(reference, params, deadline, 60.0) as response:
-            return b"".join(attach.payloads(response))
+        with self._known(reference), self._logs(reference, params, deadline, 60.0) as answer:
+            return b"".join(payload for _, payload in frames(answer.read))
 
     def follow_logs(self, reference: str) -> Iterator[bytes]:
         params = {"stdout": True, "stderr": True, "follow": True}
-        with self._known(reference), self._logs(reference, params, None, None) as response:
-            yield from attach.payloads(response)
+        with self._known(reference), self._logs(reference, params, None, None) as answer:
+            yield from (payload for _, payload in frames(answer.read))
 
     def exec(self, reference: str, command: Sequence[str]) -> tuple[int, bytes, bytes]:
         body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
         with self._known(reference):
             session = self._post(reference, "exec", None, body=body)["Id"]
-        with self.api.stream("POST", f"/exec/{session}/start", body={"Detach": False}, timeout=None) as response:
-            out, err = frames.join(frames.frames(attach.reader(response)))
+        with self.api.stream("POST", f"/exec/{session}/start", body={"Detach": False}, timeout=None) as answer:
+            out, err = join(frames(answer.read))
         return int(self.api.request("GET", f"/exec/{session}/json").get("ExitCode") or 0), out, err
 
     def stop(self, reference: str, timeout: float | None = None) -> None:
@@ -205,7 +207,7 @@ class PodmanBackend:
             return int(self._post(reference, "wait", deadline, params=dict(params), timeout=None))
 
     def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None) -> None:
-        params = {"force": force, "v": True, **({"timeout": 0} if force else {})}
+        params = {"force": force, "volumes": True, **({"timeout": 0} if force else {})}
         self.api.request("DELETE", f"/containers/{quote(reference)}", params=params, accept=(404,), deadline=deadline)
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
@@ -268,9 +270,7 @@ class PodmanBackend:
         return done.stdout.decode().split()[-1]
 
     def _complete(self, spec: ContainerSpec) -> ContainerSpec:
-        """Add the read-only binds of file systems below read-only ones; removal is ours where the end is awaited."""
-        from dataclasses import replace
-
+        """Add the read-only binds of file systems below read-only ones."""
         if not self._local() or not any(mount.kind == "bind" and mount.read_only for mount in spec.mounts):
             return spec
         return replace(spec, mounts=mounts.with_nested(mounts.resolved(spec.mounts), mounts.MOUNTINFO.read_text()))
