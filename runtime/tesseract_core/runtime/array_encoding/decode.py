@@ -1,0 +1,198 @@
+"""Encoded arrays to NumPy: `{"object_type": "array", "shape": […], "dtype": …, "data": {"buffer": …, "encoding": …}}`.
+
+The size that shape and dtype declare bounds everything that is allocated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pybase64
+
+from tesseract_core.runtime.array_encoding import errors
+from tesseract_core.runtime.array_encoding.binref import parse_binref, read_binref
+from tesseract_core.runtime.array_encoding.casting import cast
+from tesseract_core.runtime.array_encoding.dtypes import DTYPES
+
+_ARRAY_KEYS = frozenset({"object_type", "shape", "dtype", "data"})
+_DATA_KEYS = frozenset({"buffer", "encoding", "compression"})
+ENCODINGS = ("json", "base64", "binref", "cuda_ipc")
+# No LZ4 block can hold more than 255 bytes per byte of its own.
+_LZ4_MAX_RATIO = 255
+
+
+def is_encoded_array(value: Any) -> bool:
+    """Whether a value is meant as an encoded array, well-formed or not."""
+    return isinstance(value, Mapping) and not _ARRAY_KEYS.isdisjoint(value)
+
+
+def parse_header(encoded: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
+    """Check keys, shape and dtype of an encoded array, before its data is touched.
+
+    Returns:
+        Shape and name of the dtype.
+
+    Raises:
+        PydanticCustomError: The form is wrong.
+    """
+    if extra := encoded.keys() - _ARRAY_KEYS:
+        raise errors.malformed("extra_forbidden", f"unknown key {_shown(min(extra, key=str))}")
+    if missing := [key for key in ("shape", "dtype", "data") if key not in encoded]:
+        raise errors.malformed("missing", f"it lacks {missing[0]!r}")
+    if encoded.get("object_type", "array") != "array":
+        raise errors.malformed("literal_error", "'object_type' must be 'array'")
+    shape, dtype = encoded["shape"], encoded["dtype"]
+    if not isinstance(shape, list | tuple) or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+        raise errors.malformed("array_invalid_shape", f"'shape' must list non-negative integers, got {_shown(shape)}")
+    if len(shape) > 64:
+        raise errors.malformed("array_invalid_shape", "an array has at most 64 dimensions")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise errors.invalid_dtype(dtype)
+    return tuple(shape), dtype
+
+
+def decode_array(encoded: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> np.ndarray:
+    """Decode an encoded array.
+
+    Args:
+        encoded: The parsed JSON object.
+        context: `base_dir` and `binref_dir`, for arrays in files.
+
+    Returns:
+        A writable array of the encoded shape and dtype that shares no memory with `encoded`.
+
+    Raises:
+        PydanticCustomError: The form is wrong or the data does not fit it.
+    """
+    shape, dtype = parse_header(encoded)
+    data = encoded["data"]
+    if not isinstance(data, Mapping):
+        raise errors.malformed("model_type", "'data' must be an object with 'buffer' and 'encoding'")
+    if missing := [key for key in ("buffer", "encoding") if key not in data]:
+        raise errors.malformed("missing", f"'data' lacks {missing[0]!r}")
+    if extra := data.keys() - _DATA_KEYS:
+        raise errors.malformed("extra_forbidden", f"unknown key {_shown(min(extra, key=str))} in 'data'")
+    buffer, encoding, compression = data["buffer"], data["encoding"], data.get("compression")
+    if encoding not in ENCODINGS:
+        known = ", ".join(ENCODINGS[:3])
+        raise errors.malformed("union_tag_invalid", f"unknown encoding {_shown(encoding)}; use one of: {known}")
+    if compression not in ((None,) if encoding in ("json", "cuda_ipc") else (None, "lz4")):
+        raise errors.malformed("literal_error", f"compression {_shown(compression)} cannot be used with {encoding}")
+    if encoding == "json":
+        return _from_json(buffer, shape, dtype)
+    if encoding == "cuda_ipc":
+        raise errors.decode_error(encoding, "this GPU transport is not enabled here")
+    if not isinstance(buffer, str):
+        raise errors.malformed("string_type", "'buffer' must be a string")
+    try:
+        raw = _read_bytes(buffer, encoding, compression, math.prod(shape) * np.dtype(dtype).itemsize, context or {})
+    except (ValueError, MemoryError) as error:
+        raise errors.decode_error(encoding, str(error) or "out of memory") from None
+    return _from_bytes(raw, shape, dtype)
+
+
+def _read_bytes(
+    buffer: str, encoding: str, compression: str | None, size: int, context: Mapping[str, Any]
+) -> bytearray:
+    if encoding == "binref":
+        ref = parse_binref(buffer)
+        if compression is None:
+            return read_binref(ref, size, context)  # type: ignore[arg-type]
+        if ref.compressed_size is None:
+            raise ValueError("a compressed array needs <path>:<offset>:<compressed_size>")
+        return _decompress(read_binref(ref, ref.compressed_size, context), size)  # type: ignore[arg-type]
+    if compression is None and len(buffer) > 4 * -(-size // 3):
+        raise ValueError(f"expected {size} bytes, got {len(buffer) // 4 * 3} or so")
+    raw = pybase64.b64decode_as_bytearray(buffer, validate=True)
+    if compression is not None:
+        return _decompress(raw, size)
+    if len(raw) != size:
+        raise ValueError(f"expected {size} bytes, got {len(raw)}")
+    return raw
+
+
+def _decompress(data: bytearray, size: int) -> bytearray:
+    """Decompress an LZ4 frame of exactly `size` bytes, never allocating much more than that."""
+    try:
+        import lz4.frame
+    except ModuleNotFoundError:
+        raise ValueError("lz4 is not installed here: pip install lz4") from None
+    if size > _LZ4_MAX_RATIO * len(data):
+        raise ValueError(f"{len(data)} compressed bytes cannot hold {size} bytes")
+    decompressor = lz4.frame.LZ4FrameDecompressor(return_bytearray=True)
+    try:
+        # One byte more than wanted, to notice when there are more.
+        raw = decompressor.decompress(data, max_length=size + 1)
+    except RuntimeError as error:
+        raise ValueError(f"not an LZ4 frame ({error})") from None
+    if len(raw) > size:
+        raise ValueError(f"decompressed data exceeds the {size} bytes that shape and dtype declare")
+    if len(raw) < size or not decompressor.eof:
+        raise ValueError(f"expected {size} bytes, got {len(raw)}, or the LZ4 frame is incomplete")
+    return raw
+
+
+def _from_bytes(raw: bytearray, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if not raw:
+        return np.empty(shape, dtype)
+    array = np.frombuffer(raw, np.dtype(dtype).newbyteorder("<"))
+    if dtype == "bool":
+        array = array.view("uint8") != 0  # any other byte than 0 and 1 would be undefined behaviour
+    return array.astype(dtype, copy=False).reshape(shape)
+
+
+def _from_json(buffer: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    array = _json_numbers(buffer, dtype)
+    kind = np.dtype(dtype).kind
+    if kind in "iu" and array.dtype.kind == "f":
+        array = _integral(array, dtype)
+    elif kind == "b" and array.dtype.kind in "iu" and bool(((array == 0) | (array == 1)).all()):
+        array = array.astype(bool)
+    array = cast(array, dtype, empty_fits=array.size == 0)
+    if array.size != math.prod(shape):
+        raise errors.decode_error("json", f"shape {shape} takes {math.prod(shape)} numbers, got {array.size}")
+    return array.reshape(shape)
+
+
+def _json_numbers(buffer: Any, dtype: str) -> np.ndarray:
+    """Nested lists of numbers to an array; null is NaN, complex numbers are strings."""
+    try:
+        array = np.array(buffer, order="C")
+        if array.dtype.kind in "biufc":
+            return array
+        if np.dtype(dtype).kind == "c":
+            return np.array([_complex(item) for item in np.array(buffer, dtype=object).flat], dtype)
+        # Null, or integers of more than 64 bits. Strings are never parsed.
+        if array.dtype.kind == "O" and all(item is None or isinstance(item, int | float) for item in array.flat):
+            if np.dtype(dtype).kind == "f":
+                return array.astype("float64")
+            if not any(item is None for item in array.flat):
+                raise errors.value_out_of_range(dtype, max(array.flat, key=abs))
+    except (ValueError, TypeError, OverflowError) as error:
+        if hasattr(error, "type"):  # one of ours
+            raise
+        raise errors.non_numeric("lists of unequal length, or something else than numbers") from None
+    raise errors.non_numeric()
+
+
+def _complex(item: Any) -> complex:
+    return complex("nan") if item is None else complex(item)
+
+
+def _integral(array: np.ndarray, dtype: str) -> np.ndarray:
+    if not np.isfinite(array).all() or (array != np.trunc(array)).any():
+        raise errors.expected_integer()
+    limits = np.iinfo(dtype)
+    # The upper limit as a float may be one too large (2**63), so it is excluded.
+    outside = (array < float(limits.min)) | (array >= float(limits.max) + (1.0 if limits.bits < 64 else 0.0))
+    if outside.any():
+        raise errors.value_out_of_range(dtype, array[outside].flat[0])
+    return array.astype(dtype)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"

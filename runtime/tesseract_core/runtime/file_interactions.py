@@ -1,0 +1,170 @@
+"""Results to bytes, and the few file operations that work on local paths and on anything fsspec can open.
+
+fsspec is imported at the first URL; local paths never need it.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+SUPPORTED_FORMATS = Literal["json", "json+base64", "json+binref"]
+
+PathLike = str | os.PathLike[str]
+
+# More than one letter: "c:/x" is a Windows path.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def available_formats() -> tuple[str, ...]:
+    """Output formats that a client may ask for."""
+    return get_args(SUPPORTED_FORMATS)
+
+
+def available_gpu_transports() -> tuple[str, ...]:
+    """Ways in which GPU arrays may travel."""
+    return ("none",)
+
+
+def available_compressions() -> tuple[str, ...]:
+    """Compressions of base64 and binref buffers."""
+    return ("none", "lz4")
+
+
+def output_to_bytes(
+    obj: Any,
+    format: str,
+    base_dir: PathLike | None = None,
+    binref_dir: PathLike | None = None,
+    compression: str | None = None,
+    gpu_transport: str = "none",
+    device_exports: Any = None,
+) -> bytes:
+    """Encode a result as compact JSON (UTF-8, no trailing newline). Fields that were never set are left out.
+
+    Args:
+        obj: Result of an endpoint; any tree of models, containers, arrays and JSON values.
+        format: `json`, `json+base64` or `json+binref`.
+        base_dir: For `json+binref`: references are relative to it (default: the configured output path).
+        binref_dir: For `json+binref`: directory below `base_dir` that files are written to.
+        compression: `lz4` or None, for base64 and binref buffers.
+        gpu_transport: Only `none` is offered.
+        device_exports: Reserved for GPU transports; unused.
+
+    Raises:
+        ValueError: Unknown format, compression or transport.
+    """
+    from pydantic import BaseModel
+    from pydantic_core import to_json
+
+    from tesseract_core.runtime.array_encoding import Splice, encode_array
+
+    for what, value, offered in (
+        ("output format", format, available_formats()),
+        ("compression", compression or "none", available_compressions()),
+        ("GPU transport", gpu_transport, available_gpu_transports()),
+    ):
+        if value not in offered:
+            raise ValueError(f"Unknown {what} {value!r}; use one of: {', '.join(offered)}")
+    splice = Splice()
+    context: dict[str, Any] = {
+        "array_encoding": format.partition("+")[2] or "json",
+        "compression": None if compression == "none" else compression,
+        "__splice": splice,
+    }
+    if base_dir is not None:
+        context["base_dir"] = os.fspath(base_dir)
+    if binref_dir is not None:
+        context["binref_dir"] = os.fspath(binref_dir)
+    if isinstance(obj, BaseModel):
+        text = obj.__pydantic_serializer__.to_json(obj, context=context, exclude_unset=True, by_alias=True)
+    else:
+        text = to_json(obj, context=context, by_alias=True, fallback=lambda leaf: encode_array(leaf, context))
+    return splice.join(text)
+
+
+def is_url(path: PathLike) -> bool:
+    """Whether `path` has a scheme (of more than one letter)."""
+    return _URL.match(os.fspath(path)) is not None
+
+
+def is_absolute_path(path: PathLike) -> bool:
+    """Whether `path` is a URL or an absolute local path."""
+    return is_url(path) or os.path.isabs(path)
+
+
+def join_paths(*paths: PathLike) -> str:
+    """Join paths; what precedes an absolute path or URL is dropped."""
+    joined = ""
+    for path in map(os.fspath, paths):
+        if is_absolute_path(path) or not joined:
+            joined = path
+        elif is_url(joined):
+            joined = f"{joined.rstrip('/')}/{path}"
+        else:
+            joined = os.path.join(joined, path)
+    return joined
+
+
+def parent_path(path: PathLike) -> str:
+    """Directory that contains `path`."""
+    text = os.fspath(path)
+    if not is_url(text):
+        return str(Path(text).parent)
+    scheme, _, rest = text.partition("://")
+    return f"{scheme}://{posixpath.dirname(rest.rstrip('/')) or rest}"
+
+
+def read_from_path(path: PathLike, offset: int = 0, length: int = -1) -> bytes:
+    """Read `length` bytes (-1: all) from `offset` on; fewer where the file ends before."""
+    with _open(path, "rb") as file:
+        file.seek(offset) if offset else None
+        return file.read(length)
+
+
+def write_to_path(buffer: bytes, path: PathLike, append: bool = False) -> None:
+    """Write (or append) bytes; parent directories are made."""
+    if not is_url(path):
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    else:
+        filesystem, inner = _filesystem(path)
+        filesystem.makedirs(filesystem._parent(inner), exist_ok=True)
+    with _open(path, "ab" if append else "wb") as file:
+        file.write(buffer)
+
+
+def expand_glob(pattern: PathLike) -> list[str]:
+    """Sorted absolute paths (URLs) of what matches a pattern with `*`, `?`, `[…]` and `**`."""
+    if not is_url(pattern):
+        return sorted(os.path.abspath(path) for path in glob.glob(os.fspath(pattern), recursive=True))
+    filesystem, inner = _filesystem(pattern)
+    return sorted(filesystem.unstrip_protocol(path) for path in filesystem.glob(inner))
+
+
+def get_filesize(path: PathLike) -> int:
+    """Size in bytes; 0 for what does not exist."""
+    try:
+        if not is_url(path):
+            return os.path.getsize(path)
+        filesystem, inner = _filesystem(path)
+        return int(filesystem.size(inner) or 0)
+    except FileNotFoundError:
+        return 0
+
+
+def _open(path: PathLike, mode: str) -> Any:
+    if not is_url(path):
+        return open(path, mode)
+    import fsspec
+
+    return fsspec.open(os.fspath(path), mode).open()
+
+
+def _filesystem(url: PathLike) -> tuple[Any, str]:
+    import fsspec
+
+    return fsspec.core.url_to_fs(os.fspath(url))
