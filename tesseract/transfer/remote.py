@@ -1,0 +1,96 @@
+"""What stands below a URL, on any file system that fsspec knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tesseract.errors import InvalidValue, UserError
+
+
+class TransferError(UserError, RuntimeError):
+    """Data could not be fetched or uploaded."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file below a URL.
+
+    Attributes:
+        name: Path relative to the URL.
+        path: Path in the file system's own words.
+        size: Bytes, or None if the server does not say.
+        version: Whatever changes when the content does: ETag, else time of modification; empty if nothing is known.
+    """
+
+    name: str
+    path: str
+    size: int | None
+    version: str
+
+
+def is_url(text: str) -> bool:
+    """Whether a path of the user is a URL; a Windows drive is not."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and len(scheme) > 1
+
+
+def open_url(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it. Raises: InvalidValue for an unknown scheme."""
+    import fsspec.core
+
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as problem:
+        raise InvalidValue(
+            f"'{without_credentials(url)}' cannot be used: {problem}. Install the fsspec package for it."
+        ) from None
+    return fs, str(path).rstrip("/")
+
+
+def without_credentials(url: str) -> str:
+    """The URL as it may be printed: no user, no password, no query (which may carry a signature)."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
+def listing(fs: Any, root: str, url: str) -> list[RemoteFile]:
+    """All files below a directory, or the one file that the URL names; sorted by name.
+
+    Raises:
+        TransferError: Nothing there, or access denied.
+    """
+    try:
+        found = fs.find(root, detail=True)
+        if not found and fs.isfile(root):
+            found = {root: fs.info(root)}
+        files = [_file(fs, root, path, info) for path, info in found.items()]
+    except Exception as problem:  # every file system has errors of its own
+        raise TransferError(f"'{without_credentials(url)}' could not be listed: {reason(problem)}") from problem
+    if not files:
+        raise TransferError(
+            f"There is nothing at '{without_credentials(url)}'. Check the URL, and your credentials for it."
+        )
+    return sorted(files, key=lambda file: file.name)
+
+
+def _file(fs: Any, root: str, path: str, info: dict[str, Any]) -> RemoteFile:
+    if info.get("size") is None and info.get("type") != "directory":
+        info = {**info, **fs.info(path)}
+    name = path[len(root) :].lstrip("/") or path.rstrip("/").rpartition("/")[2]
+    if ".." in name.split("/"):
+        raise ValueError(f"unsafe name {name!r}")
+    version = next((str(info[key]) for key in ("ETag", "etag", "mtime", "modify", "LastModified") if info.get(key)), "")
+    size = info.get("size")
+    return RemoteFile(name, path, None if size is None else int(size), version)
+
+
+def reason(problem: BaseException) -> str:
+    """One line for whatever a file system raised."""
+    if isinstance(problem, FileNotFoundError):
+        return "it does not exist"
+    if isinstance(problem, PermissionError):
+        return "access denied; check your credentials"
+    text = str(problem).strip().splitlines()
+    return text[0] if text else type(problem).__name__

@@ -1,0 +1,162 @@
+"""Fetching input from URLs and uploading output to them, against real servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.stores import ftp_server, http_server, s3_server
+
+from tesseract.errors import InvalidValue
+from tesseract.transfer import fetch as fetching
+from tesseract.transfer.fetch import evict, fetch
+from tesseract.transfer.remote import TransferError, is_url, open_url, without_credentials
+from tesseract.transfer.upload import upload
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A bucket with two objects; fsspec finds it by the environment alone."""
+    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        patch.setenv("FSSPEC_S3_ENDPOINT_URL", endpoint)
+        import fsspec.config
+
+        fsspec.config.set_conf_env(fsspec.config.conf)
+        fs, _ = open_url("s3://data")
+        fs.mkdir("data")
+        fs.pipe_file("data/set/a.json", b"[1, 2]")
+        fs.pipe_file("data/set/deep/b.json", b"[3]")
+        yield "s3://data"
+        fsspec.config.conf.pop("s3", None)
+
+
+def _tree(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def test_an_s3_prefix_becomes_a_directory(s3: str, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    entry = fetch(f"{s3}/set", lambda *args: seen.append(args), cache=tmp_path)
+    assert _tree(entry) == {"a.json": b"[1, 2]", "deep/b.json": b"[3]"}
+    assert seen[-1][1:] == (9, 9)
+
+
+def test_what_did_not_change_is_not_fetched_again(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    fs.pipe_file("data/grow/a", b"one")
+    first = fetch(f"{s3}/grow", cache=tmp_path)
+    assert fetch(f"{s3}/grow", cache=tmp_path) == first
+    fs.pipe_file("data/grow/b", b"two")
+    fs.invalidate_cache()
+    second = fetch(f"{s3}/grow", cache=tmp_path)
+    assert _tree(first) == {"a": b"one"}, "a snapshot that a container may have mounted never changes"
+    assert _tree(second) == {"a": b"one", "b": b"two"}
+    assert (first / "a").stat().st_ino == (second / "a").stat().st_ino
+
+
+def test_an_interrupted_fetch_is_resumed(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fs, _ = open_url(s3)
+    fs.pipe_file("data/big/blob", bytes(range(256)) * 4000)
+    monkeypatch.setattr(fetching, "_CHUNK", 100_000)
+
+    def lose_connection(name: str, done: int, total: int | None) -> None:
+        if done >= 300_000:
+            raise ConnectionResetError("gone")
+
+    with pytest.raises(TransferError, match="run the command again"):
+        fetch(f"{s3}/big", lose_connection, cache=tmp_path)
+    seen: list[int] = []
+    entry = fetch(f"{s3}/big", lambda name, done, total: seen.append(done), cache=tmp_path)
+    assert seen[0] == 400_000, "goes on where it stopped"
+    assert _tree(entry) == {"blob": bytes(range(256)) * 4000}
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/set/missing.json"])
+def test_nothing_there_is_one_line(s3: str, path: str, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match=r"nothing at|does not exist"):
+        fetch(s3 + path, cache=tmp_path)
+
+
+def test_no_such_bucket(s3: str, tmp_path: Path) -> None:
+    with pytest.raises(TransferError) as caught:
+        fetch("s3://no-such-bucket/x", cache=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_scheme(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="nonsense"):
+        fetch("nonsense://x/y", cache=tmp_path)
+
+
+def test_http_and_ftp(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "x.txt").write_text("x")
+    (source / "sub" / "y.txt").write_text("y")
+    with http_server(source) as url:
+        assert _tree(fetch(f"{url}/x.txt", cache=tmp_path / "cache")) == {"x.txt": b"x"}
+    with ftp_server(source) as url:
+        assert _tree(fetch(f"{url}/", cache=tmp_path / "cache")) == {"x.txt": b"x", "sub/y.txt": b"y"}
+
+
+def test_upload_to_s3_and_ftp(s3: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "logs").mkdir(parents=True)
+    (out / "logs" / "tesseract.log").write_text("hello\n")
+    (out / "result.json").write_text("{}")
+    upload(out, f"{s3}/results/run_1")
+    fs, _ = open_url(s3)
+    fs.invalidate_cache()
+    assert sorted(fs.find("data/results")) == [
+        "data/results/run_1/logs/tesseract.log",
+        "data/results/run_1/result.json",
+    ]
+    store = tmp_path / "store"
+    store.mkdir()
+    with ftp_server(store) as url:
+        upload(out, f"{url}/deep/down")
+    assert _tree(store) == {"deep/down/logs/tesseract.log": b"hello\n", "deep/down/result.json": b"{}"}
+
+
+def test_a_failed_upload_says_where_the_files_are(s3: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(TransferError, match="Nothing is lost") as caught:
+        upload(tmp_path, "s3://no-such-bucket/x")
+    assert str(tmp_path) in str(caught.value)
+    assert (tmp_path / "result.json").exists()
+
+
+def test_the_cache_keeps_within_its_limit(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    for name in ("old", "new"):
+        fs.pipe_file(f"data/{name}/blob", bytes(1000))
+    old, new = (fetch(f"{s3}/{name}", cache=tmp_path) for name in ("old", "new"))
+    mark = old.with_name(old.name + ".complete")
+    os.utime(mark, (0, 0))
+    evict(tmp_path, limit=1500)
+    assert not old.exists()
+    assert new.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ftp://ann:secret@host/dir", "ftp://host/dir"),
+        ("https://host/file?X-Amz-Signature=abc", "https://host/file"),
+        ("s3://bucket/a b", "s3://bucket/a b"),
+    ],
+)
+def test_credentials_are_never_printed(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown
+
+
+def test_what_is_a_url() -> None:
+    assert is_url("s3://x")
+    assert not is_url("C://x")
+    assert not is_url("./a/b")
