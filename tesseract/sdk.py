@@ -15,7 +15,7 @@ from tesseract_core.client.tesseract import Tesseract as _Client
 from tesseract_core.client.transport import Timeout
 
 if TYPE_CHECKING:
-    from tesseract.facade import Container
+    from tesseract.facade import Container, Image
 
 DEFAULT_STARTUP_TIMEOUT = 30.0
 
@@ -184,6 +184,58 @@ class Tesseract(_Client):
             in_memory=_in_memory(experimental_binref_pool),
         )
         return cls._make(launcher=server, encoding=Encoding(output_format, gpu_transport), stream_logs=stream_logs)
+
+
+def build_tesseract(
+    src_dir: StrPath,
+    image_tag: str | None,
+    build_dir: StrPath | None = None,
+    inject_ssh: bool = False,
+    secrets: Sequence[str] | None = None,
+    config_override: Mapping[Sequence[str], Any] | None = None,
+    generate_only: bool = False,
+    stream_logs: bool | LogSink = False,
+) -> Image | Path:
+    """Build an image from a project folder.
+
+    Args:
+        src_dir: Folder with `tesseract_api.py` and `tesseract_config.yaml`.
+        image_tag: Tag of the image; None gives `<name>:<version>` and `<name>:latest`.
+        build_dir: Where to make the build context, which is then kept; a temporary one by default.
+        inject_ssh: Offer the caller's SSH agent to the installation of dependencies.
+        secrets: `id=NAME,env=VARIABLE` or `id=NAME,src=FILE`, for the installation of dependencies.
+        config_override: Configuration values by key path, as in `{("build_config", "base_image"): "ubuntu:24.04"}`.
+        generate_only: Make the build context and stop.
+        stream_logs: `True` prints the build's output on stderr, a callable gets each line.
+
+    Returns:
+        The image; the build context with `generate_only`.
+
+    Raises:
+        ValidationError: The project is not what it must be.
+        BuildError: The build failed; `build_log` holds its output.
+        ValueError: A malformed tag, or a secret or SSH key is missing.
+        RuntimeError: A local dependency is missing.
+    """
+    from tesseract_core.client.logs import sink_for
+
+    from tesseract import images
+    from tesseract.facade import Image
+
+    request = images.BuildRequest(
+        src_dir=Path(src_dir),
+        tag=image_tag,
+        build_dir=build_dir if build_dir is None else Path(build_dir),
+        forward_ssh_agent=inject_ssh,
+        secrets=list(secrets or ()),
+        config_override=dict(config_override or {}),
+        generate_only=generate_only,
+    )
+    result = images.build(request, sink_for(stream_logs) or (lambda line: None))
+    if result.image is not None:
+        return Image(result.image)
+    assert result.build_dir is not None  # kept because nothing was built from it
+    return result.build_dir
 
 
 def serve(

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tesseract import proc, runtime_wheels
+from tesseract import proc
 from tesseract.errors import UserError
+from tesseract.images import installed
+from tesseract.images.wheels import write_wheel
 from tesseract.settings import get_config
 
 logger = logging.getLogger("tesseract")
@@ -34,13 +36,13 @@ class _Recipe:
     requirements: str = "tesseract_requirements.txt"
     python_version: str | None = None
 
-    def digest(self, project: Path) -> str:
+    def digest(self, project: Path, wheels: list[Path]) -> str:
         source = project / (CONDA_FILE if self.provider == "conda" else self.requirements)
         facts = [
             self.provider,
             self.python_version or sys.version,
             source.read_text() if source.exists() else "",
-            runtime_wheels.digest(),
+            *(hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels),
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -60,13 +62,17 @@ def ensure_environment(project: Path) -> Path:
     """
     environment = project / DIRECTORY
     python, stamp = environment / "bin" / "python", environment / _STAMP
-    with _locked(project / f"{DIRECTORY}.lock"):
-        recipe = _recipe(project)
-        digest = recipe.digest(project)
+    recipe = _recipe(project)
+    with (
+        _locked(project / f"{DIRECTORY}.lock"),
+        tempfile.TemporaryDirectory(prefix="tesseract_runtime_") as staging,
+    ):
+        wheels = _runtime_wheels(Path(staging))
+        digest = recipe.digest(project, wheels)
         if not (python.exists() and stamp.exists() and stamp.read_text() == digest):
             logger.info("Building the environment %s ...", environment)
             shutil.rmtree(environment, ignore_errors=True)
-            _build(recipe, project, environment)
+            _build(recipe, project, environment, [str(wheel) for wheel in wheels])
             stamp.write_text(digest)  # last: what was interrupted is built again
     return python
 
@@ -82,35 +88,37 @@ def _recipe(project: Path) -> _Recipe:
     return _Recipe("uv-pip", requirements.requirements_file, requirements.python_version)
 
 
-def _build(recipe: _Recipe, project: Path, environment: Path) -> None:
-    python = environment / "bin" / "python"
-    with tempfile.TemporaryDirectory(prefix="tesseract_runtime_") as staging:
-        wheels = [str(wheel) for wheel in runtime_wheels.write_wheels(Path(staging))]
-        install = [*_uv(), "pip", "install", "--python", str(python)]
-        if recipe.provider == "conda":
-            conda = [*get_config().conda_executable, "env", "create", "--yes"]
-            _run([*conda, "--prefix", str(environment), "--file", str(project / CONDA_FILE)], project)
-            _run([*install, *wheels], project)
-            return
-        _run([*_uv(), "venv", "--python", recipe.python_version or sys.executable, str(environment)], project)
-        requirements = project / recipe.requirements
-        if not requirements.exists():
-            _run([*install, *wheels], project)
-        elif requirements.name.startswith("pylock."):
-            # A lock file is installed as it is; a resolver takes nothing else beside it.
-            _run([*install, "-r", str(requirements)], project)
-            _run([*install, *wheels], project)
-        else:
-            _run([*install, *wheels, "-r", str(requirements)], project)
+def _runtime_wheels(folder: Path) -> list[Path]:
+    """The runtime as it is here, and the name `tesseract-core`, so that no other distribution of that name comes in."""
+    runtime = installed.runtime()
+    return [
+        write_wheel(folder, "tesseract-runtime", runtime.version, runtime.requires, [runtime.package], runtime.scripts),
+        write_wheel(folder, "tesseract-core", runtime.version, [f"tesseract-runtime=={runtime.version}"]),
+    ]
+
+
+def _build(recipe: _Recipe, project: Path, environment: Path, wheels: list[str]) -> None:
+    install = [*_uv(), "pip", "install", "--python", str(environment / "bin" / "python")]
+    if recipe.provider == "conda":
+        conda = [*get_config().conda_executable, "env", "create", "--yes"]
+        _run([*conda, "--prefix", str(environment), "--file", str(project / CONDA_FILE)], project)
+        _run([*install, *wheels], project)
+        return
+    _run([*_uv(), "venv", "--python", recipe.python_version or sys.executable, str(environment)], project)
+    requirements = project / recipe.requirements
+    if not requirements.exists():
+        _run([*install, *wheels], project)
+    elif requirements.name.startswith("pylock."):
+        # A lock file is installed as it is; a resolver takes nothing else beside it.
+        _run([*install, "-r", str(requirements)], project)
+        _run([*install, *wheels], project)
+    else:
+        _run([*install, *wheels, "-r", str(requirements)], project)
 
 
 def _uv() -> tuple[str, ...]:
     words = get_config().uv_executable
-    if shutil.which(words[0]):
-        return words
-    from uv import find_uv_bin
-
-    return (find_uv_bin(),)
+    return words if shutil.which(words[0]) else (str(installed.uv_binary()),)
 
 
 def _run(command: list[str], project: Path) -> None:
