@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run the command line `argv` (`sys.argv[1:]` by default) and exit with its status."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["--version"]:
         from tesseract_core._version import __version__
 
         print(__version__)
         sys.exit(0)
+    try:
+        from tesseract.cli.execute import execute
 
-    from tesseract.cli.execute import execute
-
-    sys.exit(execute(words))
+        sys.exit(execute(words))
+    except KeyboardInterrupt:  # before `execute` could take it: imports need a moment
+        sys.exit(130)
