@@ -7,12 +7,13 @@ and to where it can be watched live.
 from __future__ import annotations
 
 import ctypes
+import io
 import os
-import select
+import selectors
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO, cast
@@ -135,9 +136,9 @@ class StdioCapture:
         self._live: Consumer | None = None
         self._sink = sink
         self._lines = LineSplitter(self._call_sink) if sink else None
-        self._pump_lock = threading.Lock()
-        self._written = False
         self._sink_error: Exception | None = None
+        self._lock = threading.Lock()
+        self._ended = False
 
     def __enter__(self) -> Self:
         _stdio_lock.acquire()
@@ -150,111 +151,150 @@ class StdioCapture:
 
     def _redirect(self) -> None:
         flush_all()
-        stderr = sys.stderr.fileno()
+        out, err = self._streams = (sys.stdout, sys.stderr)
         self._saved = {fd: os.dup(fd) for fd in _stdio_descriptors()}
-        self._real_stderr = os.dup(stderr)
+        self._real_stderr = os.dup(err.fileno())
         if self._make_live is not None:
             self._live = self._make_live(self._real_stderr)
         # Prints appear when they happen, also where the stream would otherwise wait for a full block.
-        self._reconfigured = [
-            stream
-            for stream in (sys.stdout, sys.stderr)
-            if not getattr(stream, "line_buffering", True) and hasattr(stream, "reconfigure")
+        self._block_buffered = [
+            stream for stream in self._streams if isinstance(stream, io.TextIOWrapper) and not stream.line_buffering
         ]
-        for stream in self._reconfigured:
+        for stream in self._block_buffered:
             stream.reconfigure(line_buffering=True)
+        self._real: TextIO | None = None
+        if self._sink is not None:
+            self._real = os.fdopen(os.dup(self._saved[out.fileno()]), "w", buffering=1, errors="replace")
+            sys.stdout = cast(TextIO, _OutsideOfSink(out, self, self._real))
+            sys.stderr = cast(TextIO, _OutsideOfSink(err, self, self._real))
         self._read_fd, write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         for fd in self._saved:
             os.dup2(write_fd, fd)
         os.close(write_fd)
-        self._thread = threading.Thread(target=self._read_until_end, name="tesseract-stdio", daemon=True)
-        self._thread.start()
-        self._streams = self._shield_sink() if self._sink else None
-
-    def _shield_sink(self) -> tuple[TextIO, TextIO, TextIO]:
-        out, err = sys.stdout, sys.stderr
-        fd = os.dup(self._saved[out.fileno()])
-        real = os.fdopen(fd, "w", buffering=1, encoding="utf-8", errors="replace")
-        sys.stdout = cast(TextIO, _Routed(out, self._thread, real))
-        sys.stderr = cast(TextIO, _Routed(err, self._thread, real))
-        return out, err, real
+        self._pid = os.getpid()
+        self._reader = _reader()
+        self._reader.add(self._read_fd, self.pump)
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         try:
             flush_all()
-            real = None
-            if self._streams is not None:
-                sys.stdout, sys.stderr, real = self._streams
+            sys.stdout, sys.stderr = self._streams
+            forked = os.getpid() != self._pid
+            if not forked:
+                self._reader.remove(self._read_fd)
             for fd, saved in self._saved.items():
                 os.dup2(saved, fd)
                 os.close(saved)
-            for stream in self._reconfigured:
+            for stream in self._block_buffered:
                 stream.reconfigure(line_buffering=False)
-            # Not a join: a child that goes on running holds the pipe open.
-            with self._pump_lock:
-                self._pump()
-                for consumer in (self._live, self._lines):
-                    _flush_rest(consumer)
-                self._log = self._lines = None
-            if real is not None:
-                real.close()
+            if not forked:  # else the pipe is the parent's to read
+                self._finish()
         finally:
             _stdio_lock.release()
         if self._sink_error is not None:
             print(f"the log sink failed and was called no more: {self._sink_error!r}", file=sys.stderr)
 
-    def _read_until_end(self) -> None:
-        poll = select.poll()
-        poll.register(self._read_fd, select.POLLIN)
-        while True:
-            poll.poll()
-            with self._pump_lock:
-                self._pump()
-                if self._written:
-                    _flush_rest(self._live)
-                    break
-        # Only this thread closes what it polls.
+    def _finish(self) -> None:
+        """Pass on the rest. This does not wait for the pipe's end: a child that goes on running holds it open."""
+        self.pump()
+        with self._lock:
+            for consumer in (self._live, self._lines):
+                if isinstance(consumer, LineSplitter):
+                    consumer.close()
+            self._log = self._lines = None
+        if self._real is not None:
+            self._real.close()
+        if not self._ended:
+            self._reader.add(self._read_fd, self.pump)
+
+    def pump(self) -> None:
+        """Pass on what the pipe holds, and close it if nobody can write to it any more."""
+        with self._lock:
+            while not self._ended:
+                try:
+                    data = os.read(self._read_fd, 1 << 16)
+                except BlockingIOError:
+                    return
+                if data:
+                    for consumer in (self._log, self._live, self._lines):
+                        if consumer is not None:
+                            consumer(data)
+                else:
+                    self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._reader.remove(self._read_fd)
+        if isinstance(self._live, LineSplitter):
+            self._live.close()
         os.close(self._read_fd)
         os.close(self._real_stderr)
 
-    def _pump(self) -> None:
-        """Pass on what the pipe holds, and note if nobody can write to it any more."""
-        while not self._written:
-            try:
-                data = os.read(self._read_fd, 1 << 16)
-            except BlockingIOError:
-                return
-            if not data:
-                self._written = True
-                return
-            for consumer in (self._log, self._live, self._lines):
-                if consumer is not None:
-                    consumer(data)
-
     def _call_sink(self, lines: list[bytes]) -> None:
-        for line in lines:
-            if self._sink is None or self._sink_error is not None:
-                return
-            try:
-                self._sink(line.decode(errors="replace"))
-            except Exception as error:  # the caller's function must not stop the run, nor its log
-                self._sink_error = error
+        _sinking.capture = self
+        try:
+            for line in lines:
+                if self._sink is not None and self._sink_error is None:
+                    self._sink(line.decode(errors="replace"))
+        except Exception as error:  # the caller's function must not stop the run, nor its log
+            self._sink_error = error
+        finally:
+            _sinking.capture = None
 
 
-def _flush_rest(consumer: Consumer | None) -> None:
-    if isinstance(consumer, LineSplitter):
-        consumer.close()
+# Which capture's sink the current thread is in.
+_sinking = threading.local()
 
 
-class _Routed:
-    """A stream, except for one thread, whose writes go to another one."""
+class _OutsideOfSink:
+    """A stream, except for what a capture's own sink writes to it: that goes to another one."""
 
-    def __init__(self, stream: TextIO, thread: threading.Thread, other: TextIO) -> None:
-        self._stream, self._thread, self._other = stream, thread, other
+    def __init__(self, stream: TextIO, capture: StdioCapture, other: TextIO) -> None:
+        self._stream, self._capture, self._other = stream, capture, other
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._other if threading.current_thread() is self._thread else self._stream, name)
+        inside = getattr(_sinking, "capture", None) is self._capture
+        return getattr(self._other if inside else self._stream, name)
+
+
+class _Reader:
+    """One thread that reads the pipes of all captures: starting one for each run would cost more than the run."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        threading.Thread(target=self._run, name="tesseract-stdio", daemon=True).start()
+
+    def add(self, fd: int, pump: Callable[[], None]) -> None:
+        self._selector.register(fd, selectors.EVENT_READ, pump)
+
+    def remove(self, fd: int) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(fd)
+
+    def _run(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                key.data()
+
+
+_the_reader: _Reader | None = None
+
+
+def _reader() -> _Reader:
+    global _the_reader
+    if _the_reader is None:
+        _the_reader = _Reader()
+    return _the_reader
+
+
+def _forget_reader() -> None:
+    global _the_reader
+    _the_reader = None  # its thread did not survive the fork
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_reader)
 
 
 def to_stderr(prefix: bytes = b"") -> Callable[[int], Consumer]:
@@ -268,15 +308,16 @@ def to_stderr(prefix: bytes = b"") -> Callable[[int], Consumer]:
     return make
 
 
-@contextmanager
-def stdout_reserved() -> Iterator[int]:
-    """Point descriptor 1 at stderr, and yield a descriptor of the real stdout for the one result that belongs there."""
+def reserve_stdout() -> int:
+    """Point descriptor 1 at stderr for good.
+
+    Returns:
+        A descriptor of the real stdout, for the one result that belongs there. Children do not inherit it.
+    """
     flush_all()
     real = os.dup(1)
     os.dup2(2, 1)
-    try:
-        yield real
-    finally:
-        flush_all()
-        os.dup2(real, 1)
-        os.close(real)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # so that lines of both appear in order
+    return real

@@ -1,0 +1,67 @@
+"""The options before the command: one for each field of the configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from tesseract_core.runtime.cli.errors import CommandFailed, UsageError
+from tesseract_core.runtime.config import RuntimeConfig, describe_config_errors, get_config, update_config
+
+# The API file is not chosen by an option, as in the contract; a token on a command line can be read by every user.
+FIELDS = {name: info for name, info in RuntimeConfig.model_fields.items() if name not in {"api_path", "token"}}
+FLAGS = {name for name, info in FIELDS.items() if info.annotation is bool}
+HELP_FLAGS = ("--help", "-h")
+COMPLETION_FLAGS = ("--install-completion", "--show-completion")
+
+
+def option_name(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+def env_var(*parts: str) -> str:
+    """The variable that gives a value to an option: `TESSERACT_RUNTIME_[<COMMAND>_]<OPTION>`."""
+    return "_".join(("TESSERACT_RUNTIME", *parts)).upper().replace("-", "_")
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the global options from the command and what follows it.
+
+    A global `--help` or completion flag counts as a command.
+    """
+    commands = {*HELP_FLAGS, *COMPLETION_FLAGS}
+    takes_value = {option_name(field) for field in FIELDS if field not in FLAGS}
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        if not word.startswith("-") or word in commands:
+            break
+        position += 2 if word in takes_value else 1
+    return list(arguments[:position]), list(arguments[position:])
+
+
+def configure(options: dict[str, str | bool]) -> None:
+    """Apply the global options.
+
+    Precedence: option > `TESSERACT_RUNTIME_<OPTION>` > `TESSERACT_<FIELD>` > default.
+
+    Raises:
+        UsageError: An option has a value that its field does not accept.
+        CommandFailed: A variable has.
+    """
+    overrides: dict[str, str | bool] = {}
+    sources = {}
+    for field in FIELDS:
+        if field in options:
+            overrides[field], sources[field] = options[field], option_name(field)
+        elif value := os.environ.get(env_var(field)):
+            overrides[field], sources[field] = value, env_var(field)
+    try:
+        update_config(**overrides)
+        get_config()
+    except ValidationError as error:
+        lines = describe_config_errors(error, sources)
+        from_options = any(line.startswith("--") for line in lines)
+        raise (UsageError if from_options else CommandFailed)("\n".join(lines)) from None

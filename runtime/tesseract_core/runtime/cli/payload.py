@@ -1,0 +1,85 @@
+"""From the payload on a command line to the model that an endpoint takes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from tesseract_core.runtime.cli.errors import UsageError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_payload(argument: str, command: str) -> Any:
+    """Return the JSON value of a payload.
+
+    Args:
+        argument: JSON text, or `@` and where to read it: a path (below the working directory if relative), a URL of
+            any file system that fsspec knows, or `-` for stdin.
+        command: Name of the command, for errors.
+
+    Raises:
+        UsageError: It cannot be read, or is not JSON.
+    """
+    place = argument.lstrip("@") if argument.startswith("@") else ""
+    try:
+        content = _read(place) if place else argument
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise UsageError(f"Invalid value for payload: cannot read {place}: {reason}", command) from None
+    except Exception as error:  # whatever the library behind a URL raises: a missing driver, refused credentials
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(f"Invalid value for payload: cannot read {place}: {reason}", command) from None
+    try:
+        return from_json(content)
+    except ValueError as error:
+        where = f" in {place}" if place else ""
+        raise UsageError(f"Invalid value for payload: malformed JSON{where}: {error}", command) from None
+
+
+def _read(place: str) -> bytes:
+    if place == "-":
+        return sys.stdin.buffer.read()
+    if "://" not in place:
+        with open(place, "rb") as file:
+            return file.read()
+    import fsspec
+
+    with fsspec.open(place, "rb") as file:
+        content: bytes = file.read()
+        return content
+
+
+def validate_payload(schema: type[Model], value: Any, command: str) -> Model:
+    """Return `value` as an instance of an endpoint's input schema.
+
+    Raises:
+        UsageError: It does not fit; the message is pydantic's.
+    """
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        raise UsageError(f"Invalid value for payload: {error}", command) from None
+
+
+def write_result(content: bytes, output_path: str, output_file: str, result_fd: int) -> None:
+    """Write an encoded result to stdout, or to `output_file` below `output_path`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if output_file:
+        target = os.path.join(output_path, output_file)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(content)
+        return
+    view = memoryview(content)
+    while view:
+        view = view[os.write(result_fd, view) :]
+    if os.isatty(result_fd):  # a prompt belongs on a line of its own; a program gets exactly the result
+        os.write(result_fd, b"\n")

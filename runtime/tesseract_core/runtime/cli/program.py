@@ -1,0 +1,301 @@
+"""From arguments to an exit status: configure, load the user's module, find the command, run it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tesseract_core.runtime.cli import options
+from tesseract_core.runtime.cli.errors import EXIT_USAGE_ERROR, CommandFailed, UsageError, report_failure
+from tesseract_core.runtime.config import get_config
+
+if TYPE_CHECKING:
+    from tesseract_core.runtime.cli.gradients import GradientCheck
+
+# Commands that there are whatever the user's module holds. The other endpoints come from the module.
+FIXED_COMMANDS = {
+    "check": "Check that the Tesseract API module is complete.",
+    "check-gradients": "Compare gradient endpoints with finite differences.",
+    "serve": "Serve the endpoints over HTTP.",
+    "openapi-schema": "Print the OpenAPI document.",
+    "health": "Print the status.",
+}
+# Their grammar is nothing, and one word: no parser need be loaded for these.
+_NO_ARGUMENTS = {"check", "openapi-schema", "health"}
+# Commands that say something about a module, and need none of the files that it reads.
+_WITHOUT_REQUIRED_FILES = {"check", "openapi-schema"}
+
+
+class Program:
+    """One invocation of `tesseract-runtime`.
+
+    Args:
+        result_fd: Descriptor that an encoded result is written to.
+    """
+
+    def __init__(self, result_fd: int) -> None:
+        self._result_fd = result_fd
+
+    def run(self, arguments: list[str]) -> int:
+        """Run the command and return its exit status.
+
+        Raises:
+            UsageError: The command line is wrong.
+            CommandFailed: The command did not succeed.
+        """
+        before, rest = options.split(arguments)
+        command, tokens = (rest[0], rest[1:]) if rest else ("", [])
+        asks_help = any(token in options.HELP_FLAGS for token in (command, *tokens))
+        self._skip_required_files(asks_help or command in _WITHOUT_REQUIRED_FILES)
+        if command in options.COMPLETION_FLAGS:
+            return self._completion(command, tokens)
+        if not command or command in options.HELP_FLAGS:
+            self._general_help(before)
+            return 0 if command else EXIT_USAGE_ERROR
+        self._configure(before)
+        if command not in FIXED_COMMANDS:
+            self._require_command(command)
+        if asks_help:
+            self._command_help(command)
+            return 0
+        return self._dispatch(command, tokens)
+
+    @staticmethod
+    def _configure(tokens: list[str]) -> None:
+        values = {}
+        if tokens:
+            from tesseract_core.runtime.cli.app import build_app, parse
+
+            values = parse(build_app(), tokens)()
+        options.configure(values)
+
+    @staticmethod
+    def _skip_required_files(skip: bool) -> None:
+        from tesseract_core.runtime import experimental
+
+        if skip or os.environ.get("_TESSERACT_IS_BUILDING") == "1":
+            experimental.SKIP_REQUIRED_FILE_CHECK = True
+
+    # The user's module
+
+    @cached_property
+    def api_module(self) -> ModuleType:
+        """The user's module, imported.
+
+        Raises:
+            CommandFailed: There is none, or it cannot be imported.
+        """
+        require_api_file()
+        from tesseract_core.runtime.core import load_module_from_path
+
+        try:
+            return load_module_from_path(get_config().api_path)
+        except ImportError as error:
+            traceback.print_exception(error.__cause__ or error)
+            raise CommandFailed(str(error)) from None
+
+    @cached_property
+    def endpoints(self) -> dict[str, Callable[..., Any]]:
+        """The endpoints by the name of their command.
+
+        Raises:
+            CommandFailed: The module is no Tesseract.
+        """
+        from tesseract_core.runtime.core import create_endpoints
+
+        api_module = self.api_module
+        try:
+            return {function.__name__.replace("_", "-"): function for function in create_endpoints(api_module)}
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise CommandFailed(f"{get_config().api_path} is not a complete Tesseract API: {error}") from None
+
+    def _require_command(self, command: str) -> None:
+        known = {*FIXED_COMMANDS, *self.endpoints}
+        if command not in known:
+            similar = difflib.get_close_matches(command, sorted(known), n=1, cutoff=0.6)
+            raise UsageError(f"No such command '{command}'." + (f" Did you mean '{similar[0]}'?" if similar else ""))
+
+    # Help
+
+    def _general_help(self, before: list[str]) -> None:
+        from tesseract_core.runtime.cli.app import build_app, print_help
+
+        problem: Exception | None = None
+        endpoints: dict[str, Callable[..., Any]] = {}
+        try:
+            self._configure(before)
+            endpoints = self.endpoints
+        except CommandFailed as error:
+            problem = error
+        print_help(build_app(self, endpoints))
+        if problem is not None:
+            print("\nThe commands of the endpoints are missing above:", file=sys.stderr)
+            report_failure(CommandFailed(str(problem)))
+
+    def _command_help(self, command: str) -> None:
+        if command in FIXED_COMMANDS:
+            from tesseract_core.runtime.cli.app import build_app, print_help
+
+            print_help(build_app(self), command)
+            return
+        from tesseract_core.runtime.cli.help import endpoint_help
+
+        function = self.endpoints[command]
+        print(endpoint_help(function, command, getattr(self.api_module, function.__name__, None)), file=sys.stderr)
+
+    def _completion(self, flag: str, tokens: list[str]) -> int:
+        from tesseract_core.runtime.cli.app import build_app, completion
+
+        app = build_app(self, self.endpoints)
+        self.write(completion(app, install=flag == "--install-completion", shell=tokens[0] if tokens else None))
+        return 0
+
+    # Commands
+
+    def _dispatch(self, command: str, tokens: list[str]) -> int:
+        if not tokens and command in _NO_ARGUMENTS:
+            return getattr(self, command.replace("-", "_"))()
+        if len(tokens) == 1 and command not in FIXED_COMMANDS and not tokens[0].startswith("-"):
+            return self.call(command, tokens[0])
+        from tesseract_core.runtime.cli.app import build_app, parse
+
+        # A lone dash would be taken for an option.
+        tokens = ["@-" if token == "-" else token for token in tokens]
+        app = build_app(self, {} if command in FIXED_COMMANDS else self.endpoints)
+        status: int = parse(app, [command, *tokens], command)()
+        return status
+
+    def call(self, command: str, payload: str, exit_code: bool = False) -> int:
+        """Run an endpoint in a run of its own and write its result.
+
+        Args:
+            command: The endpoint's command.
+            payload: As given on the command line.
+            exit_code: Let a failed verdict of `test` decide the status.
+        """
+        from tesseract_core.runtime.cli.payload import read_payload, validate_payload
+        from tesseract_core.runtime.core import get_input_schema
+        from tesseract_core.runtime.file_interactions import output_to_bytes
+        from tesseract_core.runtime.mpa import stream_run
+        from tesseract_core.runtime.profiler import Profiler
+
+        value = read_payload(payload, command)
+        self._attach_debugger()
+        function = self.endpoints[command]
+        model = validate_payload(get_input_schema(function), value, command)
+        config = get_config()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(stream_run())
+            except (OSError, RuntimeError, ValueError) as error:
+                raise CommandFailed(str(error)) from None
+            try:
+                with Profiler() as profiler:
+                    result = function(model)
+                profiler.print_stats()
+                content = output_to_bytes(
+                    result, config.output_format, base_dir=config.output_path, compression=config.compression
+                )
+            except (Exception, SystemExit):
+                traceback.print_exc()
+                raise CommandFailed("") from None
+        self.write(content, config.output_file)
+        return 1 if exit_code and result.status != "passed" else 0
+
+    def check(self) -> int:
+        """Check the user's module."""
+        from tesseract_core.runtime.core import check_tesseract_api
+
+        try:
+            check_tesseract_api(self.api_module)
+        except TypeError as error:
+            raise CommandFailed(str(error)) from None
+        _ = self.endpoints
+        print("✅ Tesseract API check successful ✅", file=sys.stderr)
+        return 0
+
+    def check_gradients(self, payload: str, check: GradientCheck) -> int:
+        """Check gradient endpoints at an apply payload."""
+        from tesseract_core.runtime.cli import gradients
+        from tesseract_core.runtime.cli.payload import read_payload, validate_payload
+        from tesseract_core.runtime.core import get_input_schema
+
+        value = read_payload(payload, gradients.COMMAND)
+        self._attach_debugger()
+        validate_payload(get_input_schema(self.endpoints["apply"]), value, gradients.COMMAND)
+        gradients.check(self.api_module, value, check)
+        return 0
+
+    def health(self) -> int:
+        """Print the status: the module can be loaded."""
+        _ = self.endpoints
+        self.write(b'{"status":"ok"}', get_config().output_file)
+        return 0
+
+    def openapi_schema(self) -> int:
+        """Print the OpenAPI document."""
+        import orjson
+
+        from tesseract_core.runtime.openapi import build_openapi
+
+        config = get_config()
+        offered = [function for name, function in self.endpoints.items() if name != "test" or config.debug]
+        self.write(orjson.dumps(build_openapi(offered, config)), config.output_file)
+        return 0
+
+    def serve(self, host: str, port: int, num_workers: int, uds: Path | None, parent_pipe_fd: int | None) -> int:
+        """Serve until a signal comes."""
+        require_api_file()
+        from tesseract_core.runtime.serve import serve
+
+        try:
+            serve(host, port, num_workers, uds=uds, parent_pipe_fd=parent_pipe_fd)
+        except ValueError as error:
+            raise CommandFailed(str(error)) from None
+        return 0
+
+    def _attach_debugger(self) -> None:
+        """In debug mode wait for a debugger, before the user's module is imported."""
+        if get_config().debug:
+            from tesseract_core.runtime import debugger
+
+            if debugger.listen():
+                debugger.wait_for_client()
+
+    def write(self, content: bytes, output_file: str = "") -> None:
+        """Write a result to stdout, or to `output_file` below the output path.
+
+        Raises:
+            CommandFailed: It cannot be written.
+        """
+        from tesseract_core.runtime.cli.payload import write_result
+
+        try:
+            write_result(content, get_config().output_path, output_file, self._result_fd)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CommandFailed(f"cannot write the result: {error}") from None
+
+
+def require_api_file() -> None:
+    """Check that the API file is there.
+
+    Raises:
+        CommandFailed: It is not; the message says how to name another one.
+    """
+    path = get_config().api_path
+    if not path.is_file():
+        raise CommandFailed(
+            f"no Tesseract API file {str(path)!r} in {os.getcwd()}. Set TESSERACT_API_PATH to yours, for example:\n"
+            "    export TESSERACT_API_PATH=/path/to/tesseract_api.py\n"
+            "Aborted."
+        )
