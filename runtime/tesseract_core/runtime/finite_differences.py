@@ -1,7 +1,8 @@
 """Gradients of `apply` by finite differences, for Tesseracts that have no derivatives of their own.
 
 Every evaluation of `apply` serves all outputs, so a central Jacobian with N input elements costs 2 N + 1 evaluations
-whatever the number of outputs. `eps` is an absolute step in the units of the input.
+whatever the number of outputs. `eps` is an absolute step in the units of the input. Parts of the inputs that do not move
+are shared by all evaluations, so `apply` must not change them in place.
 
 Formulas: central (f(x+e) - f(x-e)) / 2e, forward (f(x+e) - f(x)) / e, and simultaneous perturbation (SPSA): all
 elements move by ±e at once, J_ij is the mean over samples of (f_i(x+eD) - f_i(x-eD)) / (2 e D_j)
@@ -193,6 +194,8 @@ def _replaced(node: Any, steps: list[tuple[str, Any]], value: Any) -> Any:
     if isinstance(node, RootModel):
         return _replaced(node.root, rest, value)
     fields = _fields(node) if isinstance(node, BaseModel) else dict(node)
+    if key not in fields:  # keys in paths are text, those of a mapping may be integers
+        key = next((other for other in fields if str(other) == key), key)
     fields[key] = _replaced(fields[key], rest, value)
     return fields
 

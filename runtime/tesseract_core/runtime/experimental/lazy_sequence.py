@@ -108,15 +108,16 @@ def _expand(pattern: str) -> list[str]:
     if is_url(pattern):
         check_url(pattern)
         return expand_glob(pattern)
-    refusals = []
-    for root in (roots := _roots()):
+    refusal = None
+    for root in _roots():
         try:
             if found := _files_below(root, pattern):
                 return found
         except ValueError as error:
-            refusals.append(error)
-    if len(refusals) == len(roots):
-        raise refusals[0]
+            # A pattern that is fine in the input path and matches nothing there may well lead out of the next root.
+            refusal = refusal or (error if root == get_config().input_path else None)
+    if refusal is not None:
+        raise refusal
     return []
 
 
@@ -127,7 +128,7 @@ def _roots() -> list[str]:
 
 
 def _files_below(root: str, pattern: str) -> list[str]:
-    parts = Path(pattern).parts
+    parts = Path(pattern.removeprefix(root + os.sep)).parts  # the root itself may have wildcard characters in its name
     fixed = list(takewhile(lambda part: not glob.has_magic(part), parts))
     wild = parts[len(fixed) :]
     if ".." in wild:

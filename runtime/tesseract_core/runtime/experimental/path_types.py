@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, PlainSerializer, ValidationInfo
+from pydantic import AfterValidator, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.paths import confine
@@ -48,7 +48,11 @@ InputPath = Annotated[Path, AfterValidator(_input_path)]
 OutputPath = Annotated[
     Path,
     AfterValidator(_output_path),
-    PlainSerializer(_relative_to_output, return_type=str, when_used="json"),
+    PlainSerializer(
+        _relative_to_output,
+        return_type=Annotated[str, WithJsonSchema({"type": "string", "format": "path"})],
+        when_used="json",
+    ),
 ]
 """Existing file or folder below the output path. In memory its absolute path, in JSON relative to the output path."""
 
