@@ -61,6 +61,12 @@ COMMANDS = (
         "tesseract apidoc vectoradd",
     ),
     Command(
+        "runs",
+        "tesseract.cli.runs:runs",
+        "List the runs below an output path, and plot their metrics.",
+        "tesseract runs ./output --plot",
+    ),
+    Command(
         "info",
         "tesseract.cli.info:info",
         "Show which container engine is used, and why.",

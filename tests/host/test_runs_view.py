@@ -1,0 +1,75 @@
+"""Looking at the runs below an output path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tesseract.errors import InvalidValue
+from tesseract.runs import plot
+from tesseract.runs.read import read_runs
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.fixture
+def output_path(tmp_path: Path) -> Path:
+    """Two runs of a server, the second with a metric and without a record."""
+    first, second = tmp_path / "run_one" / "logs", tmp_path / "run_two" / "logs"
+    (first / "artifacts").mkdir(parents=True)
+    (first / "artifacts" / "mesh.vtk").write_text("x")
+    record = {"endpoint": "apply", "started": "2026-11-23T08:00:00", "seconds": 1.5, "status": "succeeded"}
+    (first / "run.json").write_text(json.dumps(record))
+    (first / "parameters.json").write_text('{"p": 2}')
+    second.mkdir(parents=True)
+    lines = "".join(f"2026-11-23T08:00:0{i},loss,{10 - i},{i}\n" for i in range(10))
+    (second / "metrics.csv").write_text("timestamp,key,value,step\n" + lines + "2026-11-23T08:01:00,lo")
+    (tmp_path / "run_nothing").mkdir()
+    return tmp_path
+
+
+def test_runs_are_read_oldest_first(output_path: Path) -> None:
+    one, two = read_runs(output_path)
+    assert (one.id, one.endpoint, one.seconds, one.status) == ("one", "apply", 1.5, "succeeded")
+    assert (one.parameters, one.artifacts, one.metrics) == ({"p": 2}, ("mesh.vtk",), ())
+    assert (two.id, two.endpoint, two.status) == ("two", None, None)
+    assert [(m.key, m.last, len(m.values)) for m in two.metrics] == [("loss", 1.0, 10)], (
+        "a torn last line is passed over"
+    )
+
+
+def test_the_run_of_a_single_command(output_path: Path) -> None:
+    (run,) = read_runs(output_path / "run_one")
+    assert run.path == output_path / "run_one"
+
+
+def test_no_such_directory(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="not a directory"):
+        read_runs(tmp_path / "missing")
+
+
+def test_the_metric_is_found_and_drawn(output_path: Path) -> None:
+    key, drawn = plot.curves(read_runs(output_path), None)
+    assert key == "loss"
+    text = plot.to_terminal(key, drawn, 60, 15, colour=False)
+    assert "loss" in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 60
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
+def test_plots_are_written_as_files(output_path: Path, tmp_path: Path, suffix: str, magic: bytes) -> None:
+    key, drawn = plot.curves(read_runs(output_path), "loss")
+    plot.to_file(key, drawn, tmp_path / f"loss{suffix}")
+    assert (tmp_path / f"loss{suffix}").read_bytes().startswith(magic)
+
+
+def test_what_cannot_be_drawn_is_one_line(output_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="There are: loss"):
+        plot.curves(read_runs(output_path), "gain")
+    with pytest.raises(InvalidValue, match="No run has logged"):
+        plot.curves(read_runs(output_path / "run_one"), None)
+    with pytest.raises(InvalidValue, match=r"\.png or \.svg"):
+        plot.to_file(*plot.curves(read_runs(output_path), None), tmp_path / "x.pdf")
