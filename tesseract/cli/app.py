@@ -72,6 +72,7 @@ def make_app() -> App:
             raise UsageError("Missing command.")
         return app(list(words), exit_on_error=False, print_error=False)
 
+    app.meta.suppress_keyboard_interrupt = False
     app.meta.default(launch)
     return app
 

@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tesseract.backends.base import Backend, ByteSink
-from tesseract.serving import paths, payload, plan, ports
+from tesseract.serving import networks, paths, payload, plan, ports
 from tesseract.serving.lookup import engine, find_image
 from tesseract.serving.requests import RunRequest, RunResult
-from tesseract.serving.signals import uninterrupted
-from tesseract.serving.starting import ensure_network
 from tesseract.serving.testcase import with_test_defaults
 from tesseract.serving.volumes import check_sources
 
@@ -36,13 +34,8 @@ def run_once(request: RunRequest, stdout: ByteSink, stderr: ByteSink, backend: B
         check_sources(spec.mounts)
         backend = engine(backend)
         image = find_image(backend, request.image)
-        made_network = ensure_network(backend, spec.network)
-        if request.debugger:
-            logger.info("Waiting for a debugger at 127.0.0.1:%s ...", host.debugger_port)
-        try:
+        with networks.present(backend, spec.network, keep=False):
+            if request.debugger:
+                logger.info("Waiting for a debugger at 127.0.0.1:%s ...", host.debugger_port)
             status, container = backend.run(replace(spec, image=image.id), stdout, stderr)
-        finally:
-            if made_network and spec.network.name:
-                with uninterrupted():
-                    backend.remove_network_if_empty(spec.network.name)
     return RunResult(status, container)

@@ -234,6 +234,8 @@ def _option_variables(request: ContainerRequest) -> dict[str, str]:
         env["TESSERACT_OUTPUT_FORMAT"] = request.output_format
     if request.debug or request.debugger:
         env["TESSERACT_DEBUG"] = "1"
+    if request.debug and not request.debugger:
+        env["TESSERACT_DEBUGPY_PORT"] = "0"  # none: it would be code execution for whoever reaches it
     return env
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec, NetworkAttachment
 from tesseract.deadline import Deadline
 from tesseract.errors import PortInUse, StartupFailed, UserError
-from tesseract.serving import labels, lookup, paths, plan, ports, readiness
+from tesseract.serving import labels, lookup, networks, paths, plan, ports, readiness
 from tesseract.serving.address import Address, address_of, reachable_ip
 from tesseract.serving.requests import Served, ServeRequest
 from tesseract.serving.signals import uninterrupted
@@ -71,12 +73,7 @@ def _plan(request: ServeRequest, network: NetworkAttachment, port: int) -> Conta
 
 
 def _start(request: ServeRequest, spec: ContainerSpec, backend: Backend, deadline: Deadline) -> Served:
-    socket = spec.labels.get(labels.SOCKET)
-    made_network = False
-    try:
-        if socket:
-            paths.make_private(Path(socket).parent)
-        made_network = ensure_network(backend, spec.network)
+    with networks.present(backend, spec.network, keep=True), _removed_on_failure(spec, backend):
         logger.info("Waiting for Tesseract %s to start ...", request.image)
         container = backend.start(spec, deadline)
         address = address_of(container)
@@ -84,14 +81,8 @@ def _start(request: ServeRequest, spec: ContainerSpec, backend: Backend, deadlin
             logger.info("Skipping the health check")
         else:
             readiness.wait(backend, container, _probe(address, request.token), deadline)
-    except BaseException:
-        with uninterrupted():
-            backend.remove(spec.name)
-            if made_network and spec.network.name:
-                backend.remove_network_if_empty(spec.network.name)
-            if socket:
-                paths.remove_socket_dir(Path(socket).parent)
-        raise
+            if request.debugger:
+                _check_debugger(backend, spec, container)
     return Served(
         container_name=container.name,
         container=container,
@@ -102,14 +93,20 @@ def _start(request: ServeRequest, spec: ContainerSpec, backend: Backend, deadlin
     )
 
 
-def ensure_network(backend: Backend, network: NetworkAttachment) -> bool:
-    """Make a named network if it is missing. True if it was made."""
-    if network.mode != "named" or network.name is None:
-        return False
-    made = backend.ensure_network(network.name, labels.ownership())
-    if made:
-        logger.info("Network '%s' not found, creating it.", network.name)
-    return made
+@contextmanager
+def _removed_on_failure(spec: ContainerSpec, backend: Backend) -> Iterator[None]:
+    """The container and its socket go if the body fails, however it fails."""
+    socket = spec.labels.get(labels.SOCKET)
+    try:
+        if socket:
+            paths.make_private(Path(socket).parent)
+        yield
+    except BaseException:
+        with uninterrupted():
+            backend.remove(spec.name)
+            if socket:
+                paths.remove_socket_dir(Path(socket).parent)
+        raise
 
 
 def _check_reachable(request: ServeRequest, network: NetworkAttachment) -> None:
@@ -125,6 +122,16 @@ def _probe(address: Address, token: str | None) -> readiness.Probe:
     if address.port is None:
         raise StartupFailed("The engine published no port for the Tesseract: check the raw engine arguments.")
     return readiness.healthy_tcp(reachable_ip(address.ip), address.port, token)
+
+
+def _check_debugger(backend: Backend, spec: ContainerSpec, container: ContainerInfo) -> None:
+    """Warn if the debugger does not listen where we said; images of old versions choose for themselves."""
+    said = re.search(rb"Debugger listening on \S+:(\d+)", backend.logs(container.id))
+    wanted = spec.env["TESSERACT_DEBUGPY_PORT"]
+    if said is None:
+        logger.warning("The Tesseract started no debugger; `tesseract logs %s` may say why.", container.name)
+    elif said[1].decode() != wanted:
+        logger.warning("The debugger listens on port %s in the container, not on %s.", said[1].decode(), wanted)
 
 
 def _debugger(request: ServeRequest, spec: ContainerSpec, container: ContainerInfo) -> str | None:
