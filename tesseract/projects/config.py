@@ -71,6 +71,7 @@ def _list_of_pairs(value: Any) -> Any:
 
 
 EnvName = Annotated[StrictStr, _matching(r"[A-Za-z_][A-Za-z0-9_.-]*")]
+ShellName = Annotated[StrictStr, _matching(r"[A-Za-z_][A-Za-z0-9_]*")]
 EnvValue = Annotated[StrictStr, AfterValidator(_one_line)]
 Pair = Annotated[
     tuple[Annotated[StrictStr, AfterValidator(_relative)], StrictStr],
@@ -151,7 +152,7 @@ class BuildConfig(_Model):
     requirements: Requirements = Field(default_factory=PipRequirements, description="Where dependencies come from.")
     skip_checks: bool = Field(False, description="Do not run the checks in the image at the end of the build.")
     host_credentials: tuple[HostCredential, ...] = Field((), description="Logins for private package hosts.")
-    build_env: dict[EnvName, EnvValue] = Field(
+    build_env: dict[ShellName, EnvValue] = Field(
         default_factory=dict, description="Environment while dependencies are installed; not for secrets."
     )
 

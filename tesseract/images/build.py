@@ -1,0 +1,168 @@
+"""The build verb: project → context → image, old images removed, user mapping prepared."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from tesseract import projects
+from tesseract.backends.base import Backend
+from tesseract.backends.spec import BuildSpec, ImageInfo, UserMapping
+from tesseract.errors import BuildError, EngineError, ImageNotFound
+from tesseract.images import credentials, hostsettings, staging
+from tesseract.images.context import ContextRequest, make_context
+from tesseract.images.request import BuildRequest, BuildResult
+from tesseract.images.tags import image_tags, qualified
+from tesseract.settings import get_config
+
+logger = logging.getLogger("tesseract")
+
+
+def build(
+    request: BuildRequest, on_line: Callable[[str], None] | None = None, backend: Backend | None = None
+) -> BuildResult:
+    """Build the image of a project.
+
+    Args:
+        request: What to build.
+        on_line: Gets each line of the engine's output as it comes.
+        backend: The engine; the caller's by default.
+
+    Returns:
+        The image, its tags, and where the context is if it was kept.
+
+    Raises:
+        ValidationError: The project is wrong.
+        UserError: A build directory, an override or a dependency file is wrong.
+        InvalidValue: Malformed tag, missing secret or SSH key.
+        StagingError: A local dependency or package data is missing.
+        BuildError: The engine's build failed; carries its log.
+    """
+    project = projects.load(request.src_dir, request.config_override)
+    tags = image_tags(project.config, request.tag, check=not request.generate_only)
+    secrets = credentials.build_secrets(project.config, request.secrets)
+    ssh = (credentials.ssh_agent(),) if request.forward_ssh_agent else ()
+    settings = hostsettings.read()
+    if request.generate_only:
+        # The files of index settings do not outlive this call; a manual build brings its own.
+        settings = hostsettings.HostSettings(settings.bundle)
+    engine = _engine(backend, optional=request.generate_only)
+    base_image, pull = _base_image(engine, project.config.build_config.base_image)
+    with ExitStack() as stack:
+        folder = stack.enter_context(_context_dir(request, project.src_dir))
+        containerfile = make_context(
+            project,
+            ContextRequest(
+                folder=folder,
+                base_image=base_image,
+                whole_source=request.generate_only or request.build_dir is not None,
+                host_ids=settings.ids,
+                secret_ids=[secret.id for secret in secrets],
+                ssh=bool(ssh),
+            ),
+        )
+        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tesseract_secrets_")))
+        platform = project.config.build_config.target_platform.strip()
+        spec = BuildSpec(
+            context=folder,
+            containerfile=containerfile,
+            tags=tags,
+            secrets=(*settings.secrets(private), *secrets),
+            ssh=ssh,
+            platform=None if platform == "native" else platform,
+            pull=pull,
+            raw_args=tuple(get_config().docker_build_args),
+        )
+        command = tuple(engine.build_command(spec)) if engine is not None else ()
+        if request.generate_only or engine is None:
+            return BuildResult(None, tags, folder, command)
+        image, removed = _build_image(engine, spec, on_line or (lambda line: None))
+    kept = folder if request.build_dir is not None else None
+    return BuildResult(image, _short_tags(image, tags), kept, command, removed)
+
+
+def _engine(backend: Backend | None, optional: bool) -> Backend | None:
+    if backend is not None:
+        return backend
+    from tesseract.backends.select import get_backend
+
+    try:
+        return get_backend()
+    except EngineError:
+        if optional:
+            return None
+        raise
+
+
+def _base_image(engine: Backend | None, name: str) -> tuple[str, Literal["missing", "never"]]:
+    """The base image as its engine finds it, and whether a registry may be asked for it.
+
+    `debian:12` means an image of Docker Hub, but a local image of that name comes first where there is no other.
+    """
+    full = qualified(name)
+    if engine is not None:
+        for candidate in dict.fromkeys((full, f"localhost/{name}", name)):
+            with suppress(ImageNotFound):
+                engine.image(candidate)
+                return candidate, "never"
+    return full, "missing"
+
+
+@contextmanager
+def _context_dir(request: BuildRequest, src_dir: Path) -> Iterator[Path]:
+    """The folder of the context; a temporary one goes away, unless it is what was asked for."""
+    if request.build_dir is not None:
+        yield staging.make_context_dir(Path(request.build_dir))
+        return
+    name = re.sub(r"[^\w.-]", "_", src_dir.resolve().name)
+    folder = Path(tempfile.mkdtemp(prefix=f"tesseract_build_{name}"))
+    keep = False
+    try:
+        yield folder
+        keep = request.generate_only
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                logger.info("The temporary build directory %s could not be removed.", folder)
+
+
+def _build_image(
+    engine: Backend, spec: BuildSpec, on_line: Callable[[str], None]
+) -> tuple[ImageInfo, tuple[str, ...]]:
+    before = _ids(engine, spec.tags)
+    try:
+        image_id = engine.build(spec, on_line)
+    except BuildError as error:
+        if spec.pull == "missing" and not any(line.startswith(("STEP 2", "#5")) for line in error.build_log):
+            raise BuildError(
+                f"{error.headline} (the base image is not in the local store; containers/base/make-base-image.sh makes "
+                "the default one where no registry answers)",
+                error.build_log,
+            ) from error
+        raise
+    removed = tuple(old for old in before if old != image_id and engine.remove_if_unused(old))
+    on_line("Preparing the image for containers that run as you")
+    engine.prepare_mapping(image_id, UserMapping(os.getuid(), os.getgid()))
+    return engine.image(image_id), removed
+
+
+def _ids(engine: Backend, references: Sequence[str]) -> list[str]:
+    """Ids of the images that have those names now."""
+    found = []
+    for reference in references:
+        with suppress(ImageNotFound):
+            found.append(engine.image(reference).id)
+    return list(dict.fromkeys(found))
+
+
+def _short_tags(image: ImageInfo, wanted: Sequence[str]) -> tuple[str, ...]:
+    others = sorted(set(image.tags) - set(wanted))
+    return (*(tag for tag in wanted if tag in image.tags), *others)

@@ -1,0 +1,216 @@
+"""The build context: a project and the installed runtime, laid out as files, with the Containerfile that uses them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tesseract.errors import StagingError, ValidationError
+from tesseract.images import ignore, installed, staging, wheels
+from tesseract.images.containerfile import Digests, ImagePlan, render
+from tesseract.images.staging import DATA_DIR, RUNTIME_DIR, SOURCE_DIR
+from tesseract.projects import Project, TesseractConfig
+from tesseract.projects.loading import API_FILE
+from tesseract.projects.requirements import (
+    LOCAL_DIR,
+    Dependencies,
+    conda_dependencies,
+    lock_dependencies,
+    pip_dependencies,
+)
+
+_SCRIPTS = ("install.sh", "entrypoint.sh", "place_data.py", "credentials.py", "constraints.txt")
+
+
+@dataclass(frozen=True)
+class ContextRequest:
+    """What a context depends on beside the project.
+
+    Attributes:
+        folder: Where to make it; exists and is empty.
+        base_image: Reference to start from.
+        whole_source: Copy the whole project, for people who look into the context.
+        host_ids, secret_ids, ssh: See `ImagePlan`.
+    """
+
+    folder: Path
+    base_image: str
+    whole_source: bool = False
+    host_ids: Sequence[str] = ()
+    secret_ids: Sequence[str] = ()
+    ssh: bool = False
+
+
+def make_context(project: Project, request: ContextRequest) -> Path:
+    """Fill the folder. Returns the path of the Containerfile.
+
+    Raises:
+        StagingError: A local dependency or package data is missing, or two want one place.
+        ValidationError: A dependency file is wrong.
+    """
+    folder, config = request.folder, project.config
+    _check_python(config)
+    dependencies = _dependencies(project)
+    runtime = installed.runtime()
+    sources = installed.containers_dir() / "image"
+    for name in _SCRIPTS:
+        shutil.copy2(sources / name, folder / name)
+    _write(folder / ".dockerignore", "".join(f"{pattern}\n" for pattern in ignore.ALWAYS))
+    _stage_uv(folder, config.build_config.target_platform.strip())
+    _stage_runtime(folder, runtime)
+    _stage_dependencies(folder, dependencies)
+    _stage_settings(folder, config)
+    _stage_source(folder, project, request.whole_source)
+    pairs = _stage_package_data(folder, project)
+    steps = (folder / "install.sh", *_optional(folder / "build_env.sh"))
+    plan = ImagePlan(
+        config=config,
+        version=runtime.version,
+        base_image=request.base_image,
+        digests=Digests(
+            environment=staging.digest(*steps, folder / "constraints.txt", folder / "runtime_requirements.txt"),
+            runtime=staging.digest(*steps, folder / RUNTIME_DIR, folder / "entrypoint.sh"),
+            packages=staging.digest(*steps),
+            requirements=staging.digest(
+                *steps, dependencies.text, folder / LOCAL_DIR, folder / "host_credentials.txt", folder / "credentials.py"
+            ),
+            package_data=staging.digest(folder / "place_data.py", folder / DATA_DIR) if pairs else "",
+        ),
+        dependency_file=dependencies.file_name if dependencies.text.strip() else "",
+        needs_git=dependencies.needs_git,
+        data_pairs=pairs,
+        host_ids=request.host_ids,
+        secret_ids=request.secret_ids,
+        ssh=request.ssh,
+    )
+    containerfile = folder / "Containerfile"
+    _write(containerfile, render(plan, sources / "Containerfile.j2"))
+    return containerfile
+
+
+def _check_python(config: TesseractConfig) -> None:
+    requirements = config.build_config.requirements
+    version = requirements.python_version if requirements.provider == "uv-pip" else None
+    numbers = version.split(".") if version else []
+    if len(numbers) > 1 and all(number.isdecimal() for number in numbers[:2]) and tuple(map(int, numbers[:2])) < (3, 11):
+        raise ValidationError(
+            f"build_config.requirements.python_version: Python {version} is too old, 3.11 or newer is needed."
+        )
+
+
+def _dependencies(project: Project) -> Dependencies:
+    requirements = project.config.build_config.requirements
+    if requirements.provider == "conda":
+        return conda_dependencies(project.requirements_file)
+    if requirements.is_lock_file:
+        return lock_dependencies(project.requirements_file)
+    return pip_dependencies(project.requirements_file)
+
+
+def _stage_uv(folder: Path, platform: str) -> None:
+    if platform == "native":
+        staging.link_or_copy(installed.uv_binary(), folder / "uv")
+    else:
+        installed.fetch_uv(platform, folder / "uv")
+
+
+def _stage_runtime(folder: Path, runtime: installed.Runtime) -> None:
+    target = folder / RUNTIME_DIR
+    target.mkdir()
+    wheels.write_wheel(
+        target,
+        "tesseract-runtime",
+        runtime.version,
+        requires=runtime.requires,
+        packages=[runtime.package],
+        scripts=runtime.scripts,
+        summary="The Tesseract runtime",
+    )
+    # A requirement on tesseract-core is met by the runtime: no resolver ever fetches another one.
+    ours = wheels.write_wheel(
+        target, "tesseract-core", runtime.version, requires=[f"tesseract-runtime=={runtime.version}"]
+    )
+    pins = [f"{name}=={runtime.version}\n" for name in ("tesseract-core", "tesseract-runtime")]
+    _write(folder / "tesseract-constraints.txt", "".join(pins))
+    _write(folder / "overrides.txt", f"tesseract-core @ file:///run/tesseract/{RUNTIME_DIR}/{ours.name}\n")
+    _write(folder / "runtime_requirements.txt", "".join(f"{line}\n" for line in runtime.requires))
+
+
+def _stage_dependencies(folder: Path, dependencies: Dependencies) -> None:
+    (folder / LOCAL_DIR).mkdir()
+    for local in dependencies.local:
+        staging.copy(local.source, folder / local.target, ignore.Ignore())
+    _write(folder / dependencies.file_name, dependencies.text)
+
+
+def _stage_settings(folder: Path, config: TesseractConfig) -> None:
+    build = config.build_config
+    _write(
+        folder / "host_credentials.txt",
+        "".join(f"{login.host} {login.secret_id} {login.username}\n" for login in build.host_credentials),
+    )
+    if build.build_env:
+        exports = [f"export {name}={shlex.quote(value)}\n" for name, value in build.build_env.items()]
+        _write(folder / "build_env.sh", "".join(exports))
+
+
+def _stage_source(folder: Path, project: Project, whole: bool) -> None:
+    target = folder / SOURCE_DIR
+    target.mkdir()
+    if whole or any(SOURCE_DIR in step for step in project.config.build_config.custom_build_steps or ()):
+        rules = ignore.of_project(project.src_dir)
+        context = folder.resolve()
+
+        def leave_out(path: PurePosixPath) -> bool:
+            source = project.src_dir / path
+            return (source.resolve() == context) or (rules.prunes(path) if source.is_dir() else rules(path))
+
+        staging.copy(project.src_dir, target, leave_out)
+    shutil.copy2(project.api_file, target / API_FILE)
+
+
+def _stage_package_data(folder: Path, project: Project) -> list[tuple[str, str]]:
+    pairs = project.config.build_config.package_data or ()
+    destinations = [os.path.normpath(os.path.join("/tesseract", destination)) for _, destination in pairs]
+    twice = sorted({place for place in destinations if destinations.count(place) > 1 and not _is_folder(place, pairs)})
+    if twice:
+        raise StagingError(f"package_data has duplicate target path(s): {', '.join(twice)}. Each needs its own.")
+    rules = ignore.of_project(project.src_dir)
+    staged = []
+    for index, (name, destination) in enumerate(pairs):
+        source = Path(os.path.normpath(project.src_dir / name))
+        if not source.exists():
+            raise StagingError(f"package_data source file not found: {name} (resolved to {source})")
+        inside = PurePosixPath(source.relative_to(project.src_dir)) if source.is_relative_to(project.src_dir) else None
+        if inside is not None and inside.parts and rules(inside):
+            raise StagingError(f"package_data source {name} is left out by the project's ignore file.")
+        path = f"{DATA_DIR}/{index}/{source.name}"
+        _copy_data(source, folder / path, inside, rules)
+        staged.append((path, destination))
+    return staged
+
+
+def _copy_data(source: Path, target: Path, inside: PurePosixPath | None, rules: ignore.Ignore) -> None:
+    def leave_out(path: PurePosixPath) -> bool:
+        full = path if inside is None else inside / path
+        return rules.prunes(full) if (source / path).is_dir() else rules(full)
+
+    staging.copy(source, target, leave_out if inside is not None else None)
+
+
+def _is_folder(place: str, pairs: Sequence[tuple[str, str]]) -> bool:
+    # Several files may go into one folder, where the destination says by a slash that it is one.
+    same = [target for _, target in pairs if os.path.normpath(os.path.join("/tesseract", target)) == place]
+    return len(set(same)) == len(same) and all(target.endswith("/") for target in same)
+
+
+def _optional(path: Path) -> tuple[Path, ...]:
+    return (path,) if path.exists() else ()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

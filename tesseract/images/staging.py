@@ -1,0 +1,97 @@
+"""Filling a build context: copies of what the build needs, and digests of it for the layer cache."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from tesseract.errors import StagingError, UserError
+
+logger = logging.getLogger("tesseract")
+
+SOURCE_DIR = "__tesseract_source__"
+RUNTIME_DIR = "__tesseract_runtime__"
+DATA_DIR = "__package_data__"
+
+
+def copy(source: Path, target: Path, leave_out: Callable[[PurePosixPath], bool] | None = None) -> None:
+    """Copy a file or a folder; symlinks are followed, times and modes are kept.
+
+    Args:
+        source: What to copy.
+        target: The copy; its parent folders are made.
+        leave_out: Says of a path relative to `source` whether it is not wanted.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        _copy_folder(source, target, PurePosixPath(), leave_out or (lambda _: False), (source.resolve(),))
+    else:
+        shutil.copy2(source, target)
+
+
+def _copy_folder(
+    source: Path, target: Path, relative: PurePosixPath, leave_out: Callable[[PurePosixPath], bool], above: tuple[Path, ...]
+) -> None:
+    target.mkdir(exist_ok=True)
+    for entry in sorted(source.iterdir()):
+        inside = relative / entry.name
+        if leave_out(inside):
+            continue
+        if entry.is_dir():
+            real = entry.resolve()
+            if real in above:
+                raise StagingError(f"{entry} is a symbolic link to a folder that contains it. Remove it or ignore it.")
+            _copy_folder(entry, target / entry.name, inside, leave_out, (*above, real))
+        elif entry.is_file():
+            shutil.copy2(entry, target / entry.name)
+        else:
+            logger.debug("not copied, neither file nor folder: %s", entry)
+    shutil.copystat(source, target)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file that nobody writes to, or a copy where the file systems differ."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def digest(*parts: str | Path) -> str:
+    """Short digest of texts, files and folders (names, modes and content; not times)."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            total.update(f"text {len(part)}\n{part}".encode())
+        else:
+            files = sorted(path for path in part.rglob("*") if path.is_file()) if part.is_dir() else [part]
+            for path in files:
+                name = path.relative_to(part) if part.is_dir() else path.name
+                total.update(f"file {name} {path.stat().st_mode & 0o777:o} {path.stat().st_size}\n".encode())
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        total.update(block)
+    return total.hexdigest()[:12]
+
+
+def make_context_dir(path: Path) -> Path:
+    """A folder chosen by the user: made if missing, emptied if it holds a context of ours. Raises: UserError."""
+    path = path.absolute()
+    if path.is_dir():
+        ours = (path / "Containerfile").is_file() and (path / RUNTIME_DIR).is_dir()
+        if any(path.iterdir()) and not ours:
+            raise UserError(f"The build directory {path} holds something else. Choose an empty or a new one.")
+        for entry in list(path.iterdir()):
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        return path
+    try:
+        path.mkdir()
+    except FileNotFoundError as error:
+        raise UserError(f"The build directory {path} cannot be made: {path.parent} does not exist.") from error
+    except FileExistsError as error:
+        raise UserError(f"The build directory {path} is a file. Choose another one.") from error
+    return path

@@ -1,0 +1,44 @@
+"""Names of images: what a build is called."""
+
+from __future__ import annotations
+
+import re
+
+from tesseract.errors import InvalidValue, ValidationError
+from tesseract.projects import TesseractConfig
+
+_TAG = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*")
+
+
+def image_tags(config: TesseractConfig, tag: str | None, check: bool = True) -> tuple[str, ...]:
+    """References that the image of a project gets: one with `tag`, else the version and `latest`.
+
+    Args:
+        config: The project's configuration.
+        tag: The wanted tag.
+        check: Whether an engine is going to see them.
+
+    Raises:
+        InvalidValue: Malformed tag.
+        ValidationError: The project's name cannot name an image.
+    """
+    if check and tag is not None and not _TAG.fullmatch(tag):
+        raise InvalidValue(
+            f"Invalid tag '{tag}': only letters, digits, '_', '.' and '-' are allowed, and at most 128 of them."
+        )
+    if check and not _NAME.fullmatch(config.name):
+        raise ValidationError(
+            f"name: '{config.name}' cannot be the name of an image. Use lowercase letters, digits and single '-', '_' or "
+            "'.' between them."
+        )
+    names = (tag,) if tag is not None else (config.version, "latest")
+    return tuple(dict.fromkeys(f"{config.name}:{name}" for name in names))
+
+
+def qualified(base_image: str) -> str:
+    """The base image with its registry where the name alone means Docker Hub (`debian:12`, `user/image`)."""
+    first, slash, _ = base_image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return base_image
+    return f"docker.io/{base_image}" if slash else f"docker.io/library/{base_image}"
