@@ -15,7 +15,6 @@ from tesseract.backends.spec import ContainerInfo, ContainerSpec, GpuRequest, Im
 from tesseract.deadline import Deadline
 from tesseract.errors import ContainerError, ImageNotFound, NetworkNotFound, NotFound
 from tesseract.serving import address, labels, lookup, paths, plan
-from tesseract.serving.starting import ensure_network
 from tesseract.serving.volumes import check_sources
 
 
@@ -217,7 +216,8 @@ class Containers:
             remove=not detach,
         )
         check_sources(spec.mounts)
-        ensure_network(self._backend, spec.network)
+        if spec.network.mode == "named" and spec.network.name:
+            self._backend.ensure_network(spec.network.name, labels.ownership())
         if detach:
             return Container(self._backend.start(spec), self._backend)
         return self._run_to_end(spec, image, stdout, stderr, sink_for(stream_logs))

@@ -65,6 +65,23 @@ except AttributeError as error:
     )
 
 
+def test_remote_calls_need_nothing_that_only_linux_has() -> None:
+    code = """
+import sys
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+import socket
+del socket.AF_UNIX
+from tesseract_core import Tesseract
+try:
+    Tesseract.from_url("127.0.0.1:9").health()
+except Exception as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "ConnectionError\n"
+
+
 def test_deeper_import_paths() -> None:
     from tesseract_core.sdk import docker_client, exceptions, tesseract
 
