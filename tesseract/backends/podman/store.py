@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from tesseract.backends.podman.api import Api, quote
+from tesseract.backends.http import EngineApi, quote
 from tesseract.backends.podman.inspect import image_info
 from tesseract.backends.spec import ImageInfo
 from tesseract.deadline import Deadline
@@ -15,7 +15,7 @@ from tesseract.errors import APIError, ImageNotFound, NotFound
 logger = logging.getLogger("tesseract.podman")
 
 
-def image(api: Api, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
+def image(api: EngineApi, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
     """One image. `sizes=False` spares a request: then `size` includes mapped copies. Raises: ImageNotFound."""
     if not reference.strip():
         raise _not_found(reference)
@@ -32,7 +32,7 @@ def image(api: Api, reference: str, deadline: Deadline | None = None, sizes: boo
     return image_info(attrs, history)
 
 
-def images(api: Api, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
+def images(api: EngineApi, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
     """All tagged images; one that cannot be read (half removed, broken) is left out."""
     filters = {"label": [f"{name}={value}" if value else name for name, value in (label or {}).items()]}
     listed = api.request("GET", "/images/json", params={"filters": filters if label else None})
@@ -47,7 +47,7 @@ def images(api: Api, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
     return found
 
 
-def remove(api: Api, reference: str) -> None:
+def remove(api: EngineApi, reference: str) -> None:
     """Remove an image with all its tags. Raises: ImageNotFound, APIError (a container uses it)."""
     image_id = image(api, reference, sizes=False).id
     with suppress(NotFound):
@@ -56,7 +56,7 @@ def remove(api: Api, reference: str) -> None:
         _delete(api, image_id)
 
 
-def remove_if_unused(api: Api, image_id: str) -> bool:
+def remove_if_unused(api: EngineApi, image_id: str) -> bool:
     """Remove an image that nothing refers to any more; its id-shifted copies go with it.
 
     Podman then also removes untagged parents, but only those without other children: the stages of the cache that a
@@ -79,17 +79,19 @@ def remove_if_unused(api: Api, image_id: str) -> bool:
     return True
 
 
-def _has_container(api: Api, image_id: str) -> bool:
+def _has_container(api: EngineApi, image_id: str) -> bool:
     listed = api.request("GET", "/containers/json", params={"all": True, "external": True})
     return any(entry.get("ImageID") == image_id for entry in listed or ())
 
 
-def _has_child(api: Api, found: ImageInfo) -> bool:
+def _has_child(api: EngineApi, found: ImageInfo) -> bool:
     """Whether another image begins with all layers of this one and has been built on it (its history goes on)."""
     layers = _layers(found)
     history = found.attrs.get("History") or []
-    for entry in api.request("GET", "/images/json", params={"all": True}) or ():
-        if entry["Id"] == found.id:
+    listed = api.request("GET", "/images/json", params={"all": True}) or ()
+    created = next((entry["Created"] for entry in listed if entry["Id"] == found.id), 0)
+    for entry in listed:
+        if entry["Id"] == found.id or entry["Created"] < created:  # what builds on it cannot be older
             continue
         with suppress(NotFound):
             other = image(api, entry["Id"], sizes=False)
@@ -107,7 +109,7 @@ def _layers(found: ImageInfo) -> list[str]:
     return list((found.attrs.get("RootFS") or {}).get("Layers") or ())
 
 
-def _delete(api: Api, reference: str) -> None:
+def _delete(api: EngineApi, reference: str) -> None:
     api.request("DELETE", f"/images/{quote(reference)}", params={"force": False}, timeout=600)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import STDERR, frames
-from tesseract.backends.podman.api import Api, quote
+from tesseract.backends.http import EngineApi, quote
 from tesseract.deadline import Deadline
 from tesseract.errors import EngineTimeout
 
 
-def run_attached(api: Api, container_id: str, stdout: ByteSink, stderr: ByteSink, deadline: Deadline | None) -> None:
+def run_attached(
+    api: EngineApi, container_id: str, stdout: ByteSink, stderr: ByteSink, deadline: Deadline | None
+) -> None:
     """Attach, start, hand over what is written, return when both streams have ended.
 
     Raises:

@@ -1,0 +1,201 @@
+"""What the REST APIs of Podman and Docker have in common: looking at containers, talking to them, ending them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tesseract.backends import attach
+from tesseract.backends.base import ByteSink
+from tesseract.backends.frames import frames, join
+from tesseract.backends.http import EngineApi, quote
+from tesseract.backends.spec import ContainerInfo, ContainerSpec
+from tesseract.deadline import Deadline
+from tesseract.errors import (
+    APIError,
+    ContainerNotFound,
+    EngineError,
+    GpuNotFound,
+    ImageNotFound,
+    NetworkNotFound,
+    NotFound,
+)
+
+CLEAN_UP_TIMEOUT = 30.0
+OWNED = "org.tesseract."
+
+
+class RestBackend:
+    """The container half of `backends.base.Backend`, over an engine's API.
+
+    Args:
+        api: Connection to the engine.
+    """
+
+    def __init__(self, api: EngineApi) -> None:
+        self.api = api
+
+    # ---- what differs ----------------------------------------------------------------------------------------------
+    def _create(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
+        """Create a container and return its id. `attached`: its output is read while it runs, no log is needed."""
+        raise NotImplementedError
+
+    def _container_info(self, attrs: Mapping[str, Any]) -> ContainerInfo:
+        raise NotImplementedError
+
+    def _exit_status(self, reference: str, deadline: Deadline | None) -> int:
+        """Wait for the end."""
+        raise NotImplementedError
+
+    def _stop_query(self, timeout: float) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    def _remove_query(self, force: bool) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    # ---- the engine ------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        self.api.close()
+
+    # ---- containers ------------------------------------------------------------------------------------------------
+    def start(self, spec: ContainerSpec, deadline: Deadline | None = None) -> ContainerInfo:
+        reference: str | None = None
+        try:
+            reference = self._create(spec, deadline)
+            self._post(reference, "start", deadline, accept=(304,))
+            return self.container(reference, deadline)
+        except BaseException as exc:
+            self._clean_up(reference or _cut_off(spec, exc))
+            raise
+
+    def run(
+        self, spec: ContainerSpec, stdout: ByteSink, stderr: ByteSink, deadline: Deadline | None = None
+    ) -> tuple[int, ContainerInfo]:
+        reference: str | None = None
+        try:
+            reference = self._create(spec, deadline, attached=True)
+            attach.run_attached(self.api, reference, stdout, stderr, deadline)
+            status = self.wait(reference, deadline)
+            return status, self.container(reference, deadline)
+        except BaseException as exc:
+            reference = reference or _cut_off(spec, exc)
+            raise
+        finally:
+            self._clean_up(reference)
+
+    def container(self, reference: str, deadline: Deadline | None = None) -> ContainerInfo:
+        with _named(reference):
+            return self._container_info(
+                self.api.request("GET", f"/containers/{quote(reference)}/json", deadline=deadline)
+            )
+
+    def containers(self, all: bool = False, labels: Mapping[str, str] | None = None) -> list[ContainerInfo]:
+        listed = self.api.request("GET", "/containers/json", params={"all": all, "filters": label_filter(labels)})
+        found = []
+        for entry in listed or ():
+            with suppress(NotFound):  # gone meanwhile
+                found.append(self.container(entry["Id"]))
+        return found
+
+    def logs(self, reference: str, stdout: bool = True, stderr: bool = True, deadline: Deadline | None = None) -> bytes:
+        return b"".join(self._log(reference, stdout, stderr, follow=False, deadline=deadline, timeout=60.0))
+
+    def follow_logs(self, reference: str) -> Iterator[bytes]:
+        return self._log(reference, True, True, follow=True, deadline=None, timeout=None)
+
+    def exec(self, reference: str, command: Sequence[str]) -> tuple[int, bytes, bytes]:
+        body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
+        with _named(reference):
+            session = self._post(reference, "exec", None, body=body)["Id"]
+        with self.api.stream("POST", f"/exec/{session}/start", body={"Detach": False}, timeout=None) as answer:
+            out, err = join(frames(answer.read))
+        return int(self.api.request("GET", f"/exec/{session}/json").get("ExitCode") or 0), out, err
+
+    def stop(self, reference: str, timeout: float | None = None) -> None:
+        query = None if timeout is None else self._stop_query(timeout)
+        bound = None if timeout is None else Deadline(timeout + CLEAN_UP_TIMEOUT)
+        with _named(reference):
+            self._post(reference, "stop", bound, params=query, timeout=None if bound else 300, accept=(304,))
+
+    def kill(self, reference: str, signal: str = "KILL") -> None:
+        with _named(reference):
+            self._post(reference, "kill", None, params={"signal": signal})
+
+    def wait(self, reference: str, deadline: Deadline | None = None) -> int:
+        with _named(reference):
+            return self._exit_status(reference, deadline)
+
+    def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None) -> None:
+        query = self._remove_query(force)
+        try:
+            self.api.request(
+                "DELETE", f"/containers/{quote(reference)}", params=query, accept=(404,), deadline=deadline
+            )
+        except APIError as exc:
+            if "already in progress" not in str(exc):  # somebody else removes it at this moment
+                raise
+
+    # ---- networks and volumes --------------------------------------------------------------------------------------
+    def remove_volume(self, name: str) -> None:
+        self.api.request("DELETE", f"/volumes/{quote(name)}")
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+    def _post(self, reference: str, verb: str, deadline: Deadline | None, **kwargs: Any) -> Any:
+        return self.api.request("POST", f"/containers/{quote(reference)}/{verb}", deadline=deadline, **kwargs)
+
+    def _log(
+        self,
+        reference: str,
+        stdout: bool,
+        stderr: bool,
+        *,
+        follow: bool,
+        deadline: Deadline | None,
+        timeout: float | None,
+    ) -> Iterator[bytes]:
+        query = {"stdout": stdout, "stderr": stderr, "follow": follow}
+        path = f"/containers/{quote(reference)}/logs"
+        with (
+            _named(reference),
+            self.api.stream("GET", path, params=query, deadline=deadline, timeout=timeout) as answer,
+        ):
+            yield from (payload for _, payload in frames(answer.read))
+
+    def _clean_up(self, reference: str | None) -> None:
+        """Best effort, and with time of its own: what went wrong is being reported already."""
+        if reference is not None:
+            with suppress(EngineError):
+                self.remove(reference, deadline=Deadline(CLEAN_UP_TIMEOUT))
+
+
+def label_filter(labels: Mapping[str, str] | None) -> dict[str, list[str]] | None:
+    """The filter for objects that carry all these labels; an empty value asks for the label only."""
+    if not labels:
+        return None
+    return {"label": [f"{name}={value}" if value else name for name, value in labels.items()]}
+
+
+def _cut_off(spec: ContainerSpec, exc: BaseException) -> str | None:
+    """The name to clean up when creating a container ended by `exc`: None where the engine refused, because then
+    there is none, or one of that name that belongs to somebody else."""
+    return None if isinstance(exc, (APIError, NotFound)) else spec.name
+
+
+@contextmanager
+def _named(reference: str) -> Iterator[None]:
+    """Name the container in the error for one that is not there, whatever the engine says."""
+    try:
+        yield
+    except (ImageNotFound, GpuNotFound, NetworkNotFound):
+        raise
+    except NotFound as exc:
+        raise _no_container(reference) from exc
+    except APIError as exc:
+        if exc.status == 404:
+            raise _no_container(reference) from exc
+        raise
+
+
+def _no_container(reference: str) -> ContainerNotFound:
+    return ContainerNotFound(f"Container {reference} not found. Use `tesseract ps` to see what runs.")
