@@ -1,8 +1,8 @@
 """Gradients of `apply` by finite differences, for Tesseracts that have no derivatives of their own.
 
 Every evaluation of `apply` serves all outputs, so a central Jacobian with N input elements costs 2 N + 1 evaluations
-whatever the number of outputs. `eps` is an absolute step in the units of the input. Parts of the inputs that do not move
-are shared by all evaluations, so `apply` must not change them in place.
+whatever the number of outputs. `eps` is an absolute step in the units of the input. Parts of the inputs that do not
+move are shared by all evaluations, so `apply` must not change them in place.
 
 Formulas: central (f(x+e) - f(x-e)) / 2e, forward (f(x+e) - f(x)) / e, and simultaneous perturbation (SPSA): all
 elements move by ±e at once, J_ij is the mean over samples of (f_i(x+eD) - f_i(x-eD)) / (2 e D_j)

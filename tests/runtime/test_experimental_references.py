@@ -1,0 +1,102 @@
+"""`TesseractReference`: what it accepts, from whom, and how it calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from tesseract_core.runtime.config import override_config, update_config
+from tesseract_core.runtime.experimental import TesseractReference
+from tesseract_core.runtime.trust import network_payload
+
+pytestmark = pytest.mark.fast
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+class In(BaseModel):
+    helper: TesseractReference
+
+
+@pytest.fixture(autouse=True)
+def _blank_configuration() -> Iterator[None]:
+    with override_config():
+        yield
+
+
+def test_calls_a_tesseract_in_this_process() -> None:
+    reference = {"type": "api_path", "ref": str(EXAMPLES / "helloworld" / "tesseract_api.py")}
+    helper = In(helper=reference).helper
+    assert helper.apply({"name": "Ada"}) == {"greeting": "Hello Ada!"}
+    assert "apply" in helper.available_endpoints
+
+
+def test_nothing_happens_before_first_use() -> None:
+    for kind in ("api_path", "image", "url"):
+        model = In(helper={"type": kind, "ref": "does/not/exist"})
+        assert json.loads(model.model_dump_json()) == {"helper": {"type": kind, "ref": "does/not/exist"}}
+        assert model.model_dump() == {"helper": {"type": kind, "ref": "does/not/exist"}}
+        assert kind in repr(model.helper)
+        assert In(helper=model.helper).helper is model.helper
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://localhost:8000",
+        {"type": "url"},
+        {"type": "url", "ref": 5},
+        {"type": "file", "ref": "x"},
+        {"type": "url", "ref": "x", "more": 1},
+        {"type": ["url"], "ref": "x"},
+        None,
+    ],
+)
+def test_malformed_references(value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        In(helper=value)
+    assert caught.value.errors()[0]["type"] == "value_error"
+
+
+def test_made_in_code_cannot_be_serialised() -> None:
+    model = In(helper=TesseractReference(object()))  # type: ignore[arg-type]
+    with pytest.raises(Exception, match="cannot be serialised"):
+        model.model_dump_json()
+
+
+def test_requests_may_name_what_the_operator_allows(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    module = tmp_path / "evil.py"
+    module.write_text(f"open({str(marker)!r}, 'w')")
+    url = {"type": "url", "ref": "http://helper:8000"}
+    with network_payload():
+        for kind in ("api_path", "image"):
+            with pytest.raises(ValidationError, match="TESSERACT_ALLOWED_REFERENCES"):
+                In(helper={"type": kind, "ref": str(module)})
+        with pytest.raises(ValidationError, match="TESSERACT_ALLOWED_URL_PREFIXES"):
+            In(helper=url)
+        update_config(allowed_url_prefixes=("http://helper:8000",), allowed_references=("url", "image"))
+        In(helper=url)
+        In(helper={"type": "url", "ref": "helper:8000"})
+        In(helper={"type": "image", "ref": "vectoradd"})
+        with pytest.raises(ValidationError, match="TESSERACT_ALLOWED_URL_PREFIXES"):
+            In(helper={"type": "url", "ref": "http://helper:80001"})
+        update_config(allowed_references=())
+        with pytest.raises(ValidationError, match="TESSERACT_ALLOWED_REFERENCES"):
+            In(helper=url)
+    assert not marker.exists()
+
+
+def test_json_schema() -> None:
+    for mode in ("validation", "serialization"):
+        schema = In.model_json_schema(mode=mode)["properties"]["helper"]  # type: ignore[arg-type]
+        assert schema["title"] == "TesseractReference"
+        assert schema["type"] == "object"
+        assert schema["required"] == ["type", "ref"]
+        assert schema["additionalProperties"] is False
+        assert schema["properties"]["type"]["enum"] == ["api_path", "image", "url"]
+        assert schema["x-tesseract-type"] == "TesseractReference"
