@@ -1,7 +1,7 @@
 """Array types for schemas: `Array[(None, 3), Float64]`, `Differentiable[Float32]`, `ShapeDType`.
 
-An array type is a class that pydantic validates: values become NumPy arrays of the declared dtype and shape (NumPy scalars for
-rank 0). Everything about numbers is in `array_encoding`; this module only gives it a place in schemas.
+An array type is a class that pydantic validates: values become NumPy arrays of the declared dtype and shape (NumPy
+scalars for rank 0). Everything about numbers is in `array_encoding`; this module only gives it a place in schemas.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cache
 from types import EllipsisType
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
@@ -44,6 +45,9 @@ class ArrayFlags(IntFlag):
     DIFFERENTIABLE = 1
 
 
+_NO_FLAGS = ArrayFlags(0)
+
+
 class _ArrayMeta(type):
     def __repr__(cls) -> str:
         if cls is PydanticArrayAnnotation:
@@ -66,42 +70,12 @@ class PydanticArrayAnnotation(metaclass=_ArrayMeta):
 
     expected_shape: ClassVar[ae.AnyShape] = ...
     expected_dtype: ClassVar[str | None] = None
-    flags: ClassVar[ArrayFlags] = ArrayFlags(0)
+    flags: ClassVar[ArrayFlags] = _NO_FLAGS
 
     @classmethod
     def validate_value(cls, value: Any, context: Mapping[str, Any] | None = None) -> Any:
-        """Validate an encoded array, an array-like, or an array that lives elsewhere.
-
-        Args:
-            value: What to validate.
-            context: `strict_shapes`, `strict_types`, `base_dir`, `binref_dir`; `own` set to False allows a result that
-                shares memory with `value` and is read-only.
-
-        Raises:
-            PydanticCustomError: It does not fit.
-        """
-        context = context or {}
-        strict_shapes, strict_types = context.get("strict_shapes", False), context.get("strict_types", False)
-        own = context.get("own", True)
-        if ae.is_opaque(value):
-            return ae.check_opaque(value, cls.expected_shape, cls.expected_dtype)
-        if ae.is_encoded_array(value):
-            shape, dtype = ae.parse_header(value)
-            ae.check_shape(shape, cls.expected_shape, strict=strict_shapes)
-            expected = cls.expected_dtype
-            if expected is not None and dtype != expected and (strict_types or not ae.castable(dtype, expected)):
-                raise errors.dtype_mismatch(dtype, expected)
-            value, own = ae.decode_array(value, context), False
-        elif isinstance(value, Mapping):
-            raise errors.non_numeric()
-        return ae.coerce(
-            value,
-            cls.expected_shape,
-            cls.expected_dtype,
-            strict_shapes=strict_shapes,
-            strict_types=strict_types,
-            own=own,
-        )
+        """`validate_array` for the declared shape and dtype."""
+        return validate_array(value, cls.expected_shape, cls.expected_dtype, context)
 
     @classmethod
     def schema_name(cls) -> str:
@@ -143,9 +117,43 @@ class PydanticArrayAnnotation(metaclass=_ArrayMeta):
         return array_json_schema(cls.expected_shape, cls.expected_dtype, cls.schema_name(), cls.flag_names(), handler)
 
 
+def validate_array(
+    value: Any, shape: ae.AnyShape, dtype: str | None, context: Mapping[str, Any] | None = None
+) -> np.ndarray | np.generic | Any:
+    """Validate an encoded array, an array-like, or an array that lives elsewhere (on a GPU, in a file).
+
+    Args:
+        value: What to validate.
+        shape: Declared dimensions; None is free, `...` any rank.
+        dtype: Declared dtype; None is any.
+        context: `strict_shapes`, `strict_types`, `base_dir`, `binref_dir`; `own` set to False allows a result that
+            shares memory with `value` and is read-only.
+
+    Returns:
+        An array (a NumPy scalar for rank 0), or the array that lives elsewhere itself.
+
+    Raises:
+        PydanticCustomError: It does not fit.
+    """
+    context = context or {}
+    strict_shapes, strict_types = context.get("strict_shapes", False), context.get("strict_types", False)
+    own = context.get("own", True)
+    if ae.is_opaque(value):
+        return ae.check_opaque(value, shape, dtype)
+    if ae.is_encoded_array(value):
+        # What can be refused by shape and dtype is refused before the data is decoded.
+        actual_shape, actual_dtype = ae.parse_header(value)
+        ae.check_shape(actual_shape, shape, strict=strict_shapes)
+        ae.check_dtype(actual_dtype, dtype, strict=strict_types)
+        value, own = ae.decode_array(value, context), False
+    elif isinstance(value, Mapping):
+        raise errors.non_numeric()
+    return ae.coerce(value, shape, dtype, strict_shapes=strict_shapes, strict_types=strict_types, own=own)
+
+
 @cache
 def _array_type(
-    shape: ae.AnyShape, dtype: str | None, flags: ArrayFlags = ArrayFlags(0)
+    shape: ae.AnyShape, dtype: str | None, flags: ArrayFlags = _NO_FLAGS
 ) -> type[PydanticArrayAnnotation]:
     body = {"expected_shape": shape, "expected_dtype": dtype, "flags": flags, "__module__": __name__}
     return _ArrayMeta("Array", (PydanticArrayAnnotation,), body)
@@ -167,8 +175,8 @@ class _ArrayFactory:
 Array: Any = _ArrayFactory()
 """`Array[shape, dtype]`: an array type.
 
-`shape` is a tuple of sizes (None: any size), `()` for a scalar or `...` for any rank; `dtype` is the name of a dtype, an array type
-(its dtype is taken) or None for any. Raises ValueError for anything else, TypeError for one subscript.
+`shape` is a tuple of sizes (None: any size), `()` for a scalar or `...` for any rank; `dtype` is the name of a dtype, an
+array type (its dtype is taken) or None for any. Raises ValueError for anything else, TypeError for one subscript.
 """
 
 
@@ -209,12 +217,8 @@ class ShapeDType(BaseModel):
 
         def check(value: ShapeDType) -> ShapeDType:
             ae.check_shape(value.shape, array_type.expected_shape, strict=True)
-            expected = array_type.expected_dtype
-            if expected is None or value.dtype == expected:
-                return value
-            if not ae.castable(value.dtype, expected):
-                raise errors.dtype_mismatch(value.dtype, expected)
-            return value.model_copy(update={"dtype": expected})
+            ae.check_dtype(value.dtype, array_type.expected_dtype)
+            return value.model_copy(update={"dtype": array_type.expected_dtype or value.dtype})
 
         return Annotated[cls, AfterValidator(check)]
 

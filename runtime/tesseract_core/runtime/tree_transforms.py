@@ -1,7 +1,7 @@
 """Paths into trees of models, mappings and sequences: `stats.mean`, `parts.[0].x`, `table.{k.1}`.
 
-A path is a sequence of segments joined by dots: an attribute (or mapping key) that is an identifier, `[n]` for the n-th item
-of a sequence, or `{key}` for a mapping key with any characters, where `{`, `}` and `\\` are escaped by a backslash.
+A path is a sequence of segments joined by dots: an attribute (or mapping key) that is an identifier, `[n]` for the n-th
+item of a sequence, or `{key}` for a mapping key with any characters, where `{`, `}` and `\\` are escaped by a backslash.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def filter_func(
             `{path: value}` dict.
 
     Returns:
-        The function. It raises ValueError for a wrong number of arguments and TypeError for an argument that is no dict.
+        The function. It raises ValueError for a wrong number of arguments, and TypeError for one that is no dict.
     """
     outputs = None if output_paths is None else list(output_paths)
 

@@ -4,7 +4,7 @@ Used by the array types of the runtime and by the client.
 """
 
 from tesseract_core.runtime.array_encoding.binref import DEFAULT_MAX_FILE_SIZE, parse_binref, read_binref, write_binref
-from tesseract_core.runtime.array_encoding.casting import check_shape, coerce
+from tesseract_core.runtime.array_encoding.casting import check_dtype, check_shape, coerce
 from tesseract_core.runtime.array_encoding.decode import decode_array, is_encoded_array, parse_header
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES, AnyShape, Shape, castable, castable_dtypes
 from tesseract_core.runtime.array_encoding.encode import encode_array
@@ -19,6 +19,7 @@ __all__ = [
     "Splice",
     "castable",
     "castable_dtypes",
+    "check_dtype",
     "check_opaque",
     "check_shape",
     "coerce",

@@ -27,7 +27,7 @@ def coerce(
 
     Args:
         value: Numbers, nested sequences of numbers, arrays, anything with `__array__`.
-        shape: Declared dimensions; None is free, `...` any rank. Dimensions of size 1 are broadcast to the declared size.
+        shape: Declared dimensions; None is free, `...` any rank. Size 1 is broadcast to the declared size.
         dtype: Declared dtype; None keeps the dtype of the value.
         strict_shapes: Do not broadcast.
         strict_types: Do not cast.
@@ -72,6 +72,12 @@ def check_shape(actual: tuple[int, ...], declared: AnyShape, *, strict: bool = F
     return tuple(size if dim is None else dim for size, dim in zip(actual, declared, strict=True))
 
 
+def check_dtype(actual: str, declared: str | None, *, strict: bool = False) -> None:
+    """Refuse a dtype that cannot be cast to the declared one (None: any)."""
+    if declared is not None and actual != declared and (strict or not castable(actual, declared)):
+        raise errors.dtype_mismatch(actual, declared)
+
+
 def cast(array: np.ndarray, dtype: str | None, *, strict: bool = False, empty_fits: bool = False) -> np.ndarray:
     """Cast to a declared dtype and native byte order, without a copy where nothing changes.
 
@@ -91,8 +97,7 @@ def cast(array: np.ndarray, dtype: str | None, *, strict: bool = False, empty_fi
         return array
     if empty_fits:
         return array.astype(target)
-    if actual != dtype and (strict or not castable(actual, dtype)):
-        raise errors.dtype_mismatch(actual, dtype)
+    check_dtype(actual, dtype, strict=strict)
     return _safe_astype(array, target)
 
 

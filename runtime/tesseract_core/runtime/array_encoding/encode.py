@@ -21,8 +21,8 @@ def encode_array(value: Any, context: MutableMapping[str, Any], dtype: str | Non
 
     Args:
         value: Array, NumPy scalar, number (a default that was never validated), or an array that lives elsewhere.
-        context: `array_encoding` (`json`, the default, `base64` or `binref`), `compression` (None or `lz4`), for `binref`
-            also `base_dir`, `binref_dir` and `max_file_size`.
+        context: `array_encoding` (`json`, the default, `base64` or `binref`), `compression` (None or `lz4`), for
+            `binref` also `base_dir`, `binref_dir` and `max_file_size`.
         dtype: Declared dtype, for values that have none of their own.
     """
     encoding = context.get("array_encoding", "json")

@@ -1,4 +1,4 @@
-"""The errors that arrays can have. All are `PydanticCustomError`s, hence `ValueError`s, with a machine-readable `ctx`."""
+"""The errors that arrays can have: `PydanticCustomError`s, hence `ValueError`s, with a machine-readable `ctx`."""
 
 from __future__ import annotations
 

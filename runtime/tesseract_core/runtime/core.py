@@ -1,0 +1,316 @@
+"""From a user's module to endpoints: import it, check it, and wrap its functions in validation."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+from pydantic import BaseModel, RootModel
+
+from tesseract_core.runtime import tracing
+from tesseract_core.runtime.schema_generation import SchemaFactory, without_validators
+
+Endpoint = Callable[..., Any]
+
+_GRADIENTS = ("jacobian", "jacobian_vector_product", "vector_jacobian_product")
+_DESCRIPTIONS = {
+    "apply": "Run the Tesseract on the given inputs.",
+    "jacobian": "Compute the derivatives of the requested outputs with respect to the requested inputs.",
+    "jacobian_vector_product": "Compute the product of the Jacobian with a tangent vector (forward mode).",
+    "vector_jacobian_product": "Compute the product of a cotangent vector with the Jacobian (reverse mode).",
+    "health": "Tell whether the Tesseract is up.",
+    "abstract_eval": "Compute shapes and dtypes of the outputs from those of the inputs, without running apply.",
+    "test": "Run a regression test: call an endpoint and compare what comes out with what is expected.",
+}
+
+
+# ---- the user's module ----------------------------------------------------------------------------------------------
+
+
+def load_module_from_path(path: str | os.PathLike[str]) -> ModuleType:
+    """Import a Python file under the name of its stem.
+
+    Its directory is appended to `sys.path` and added to `PYTHONPATH`, so that this process and its children find what
+    lies beside it.
+
+    Raises:
+        ImportError: It is not a file, or raises an exception (which is the cause of this one).
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise ImportError(f"Cannot import {path}: there is no such file")
+    directory = str(file.parent)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"Cannot import {path}: it is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.path.copy(), os.environ.get("PYTHONPATH"), sys.modules.get(file.stem)
+    if directory not in sys.path:
+        sys.path.append(directory)
+    inherited = [entry for entry in (before[1] or "").split(os.pathsep) if entry and entry != directory]
+    os.environ["PYTHONPATH"] = os.pathsep.join([directory, *inherited])
+    # Registered before it runs: pickle and dataclasses look it up.
+    sys.modules[file.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        _restore(file.stem, *before)
+        raise ImportError(f"Cannot import {path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _restore(name: str, path: list[str], pythonpath: str | None, module: ModuleType | None) -> None:
+    sys.path[:] = path
+    if pythonpath is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = pythonpath
+    if module is None:
+        sys.modules.pop(name, None)
+    else:
+        sys.modules[name] = module
+
+
+def get_tesseract_api() -> ModuleType:
+    """Import the file that the configuration names (`api_path`). Raises: ImportError."""
+    from tesseract_core.runtime.config import get_config
+
+    return load_module_from_path(get_config().api_path)
+
+
+def check_tesseract_api(api_module: ModuleType) -> None:
+    """Check that a module defines what a Tesseract needs.
+
+    Raises:
+        TypeError: A schema or `apply` is missing or of the wrong kind, or an endpoint is a coroutine function.
+    """
+    for name in ("InputSchema", "OutputSchema"):
+        schema = getattr(api_module, name, None)
+        if schema is None:
+            raise TypeError(f"{_name(api_module)} must define the class {name}, a pydantic.BaseModel")
+        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+            raise TypeError(f"{name} in {_name(api_module)} must be a subclass of pydantic.BaseModel")
+    if not callable(getattr(api_module, "apply", None)):
+        raise TypeError(f"{_name(api_module)} must define the function apply(inputs)")
+    _check_synchronous(api_module)
+
+
+def _check_synchronous(api_module: ModuleType) -> None:
+    for name in ("apply", *_GRADIENTS, "abstract_eval"):
+        function = getattr(api_module, name, None)
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{name} in {_name(api_module)} is an async function; endpoints are plain functions "
+                "(use asyncio.run inside)"
+            )
+
+
+def _name(api_module: ModuleType) -> str:
+    return Path(getattr(api_module, "__file__", None) or f"{api_module.__name__}.py").name
+
+
+def get_supported_endpoints(api_module: ModuleType) -> tuple[str, ...]:
+    """Names of the endpoints that `create_endpoints` makes, in its order."""
+    gradients = [name for name in _GRADIENTS if hasattr(api_module, name)]
+    abstract = ["abstract_eval"] if hasattr(api_module, "abstract_eval") else []
+    return ("apply", *gradients, "health", *abstract, "test")
+
+
+# ---- endpoints ------------------------------------------------------------------------------------------------------
+
+
+def create_endpoints(api_module: ModuleType) -> list[Endpoint]:
+    """Make the endpoints of a Tesseract.
+
+    Args:
+        api_module: The user's module.
+
+    Returns:
+        Functions in the order of `get_supported_endpoints`. Each has the endpoint's `__name__`, takes one `payload` model
+        and returns a model, both annotated (`health` takes nothing and returns a dict). They raise
+        `pydantic.ValidationError` for a wrong result, and what the user's functions raise.
+
+    Raises:
+        AttributeError: A schema or `apply` is missing.
+        RuntimeError: There is a gradient endpoint, and nothing is differentiable.
+        TypeError: An endpoint is a coroutine function.
+        ValueError: A model occurs within itself.
+    """
+    _check_synchronous(api_module)
+    factory = SchemaFactory(api_module.InputSchema, api_module.OutputSchema)
+    makers: dict[str, Callable[[ModuleType, SchemaFactory], Endpoint]] = {
+        "apply": _apply,
+        "jacobian": _jacobian,
+        "jacobian_vector_product": _jacobian_vector_product,
+        "vector_jacobian_product": _vector_jacobian_product,
+        "health": _health,
+        "abstract_eval": _abstract_eval,
+    }
+    names = [name for name in get_supported_endpoints(api_module) if name != "test"]
+    endpoints = [makers[name](api_module, factory) for name in names]
+    return [*endpoints, _test(api_module, endpoints)]
+
+
+def get_input_schema(endpoint: Endpoint) -> type[BaseModel]:
+    """Model of an endpoint's payload."""
+    return endpoint.__annotations__["payload"]
+
+
+def get_output_schema(endpoint: Endpoint) -> type[BaseModel]:
+    """Model of an endpoint's result."""
+    return endpoint.__annotations__["return"]
+
+
+def _call(endpoint: str, payload: BaseModel, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The one place where functions of the user are called."""
+    tracing.trace_call(endpoint, payload)
+    result = function(*args, **kwargs)
+    tracing.trace_return(endpoint, result)
+    return result
+
+
+def _endpoint(name: str, function: Endpoint, user_function: Any, **annotations: Any) -> Endpoint:
+    function.__name__ = function.__qualname__ = name
+    function.__annotations__ = annotations
+    user_text = inspect.getdoc(user_function) if user_function is not None else None
+    function.__doc__ = f"{_DESCRIPTIONS[name]}\n\n{user_text}" if user_text else _DESCRIPTIONS[name]
+    return function
+
+
+def _apply(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
+    schemas = factory.apply()
+    user_apply, user_outputs = api_module.apply, api_module.OutputSchema
+    validate = _ResultValidator(schemas.result, user_outputs)
+
+    def apply(payload: BaseModel) -> BaseModel:
+        return validate(_call("apply", payload, user_apply, payload.inputs))  # type: ignore[attr-defined]
+
+    return _endpoint("apply", apply, user_apply, payload=schemas.payload, **{"return": schemas.result})
+
+
+class _ResultValidator:
+    """Validates what `apply` returns. Arrays are not copied.
+
+    Validators of the user's models have run already where an instance of `OutputSchema` is returned; then its fields are only
+    checked against their types, so that nothing runs twice.
+    """
+
+    def __init__(self, result: type[BaseModel], user_outputs: type[BaseModel]) -> None:
+        self._result, self._user_outputs = result, user_outputs
+
+    @functools.cached_property
+    def _checked_outputs(self) -> type[BaseModel]:
+        return without_validators(self._result.model_fields["root"].annotation)  # type: ignore[arg-type]
+
+    def __call__(self, value: Any) -> BaseModel:
+        if not isinstance(value, self._user_outputs):
+            return self._result.model_validate(value, context={"own": False})
+        fields = _as_fields(value)
+        outputs = self._checked_outputs.model_validate(fields, by_name=True, by_alias=False, context={"own": False})
+        return self._result.model_construct(root=outputs)
+
+
+def _as_fields(value: Any) -> Any:
+    """Replace models by dicts of their fields, which other classes with these fields can validate."""
+    if isinstance(value, RootModel):
+        return _as_fields(value.root)
+    if isinstance(value, BaseModel):
+        return {name: _as_fields(item) for name, item in value}
+    if isinstance(value, Mapping):
+        return {key: _as_fields(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(_as_fields(item) for item in value)
+    return value
+
+
+def _jacobian(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
+    schemas, user_function = factory.jacobian(), api_module.jacobian
+
+    def jacobian(payload: Any) -> BaseModel:
+        ins, outs = payload.jac_inputs, payload.jac_outputs
+        arguments = {"inputs": payload.inputs, "jac_inputs": ins, "jac_outputs": outs}
+        result = _call("jacobian", payload, user_function, **arguments)
+        return schemas.result.model_validate(result, context={"own": False, "output_keys": outs, "input_keys": ins})
+
+    return _endpoint("jacobian", jacobian, user_function, payload=schemas.payload, **{"return": schemas.result})
+
+
+def _jacobian_vector_product(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
+    schemas, user_function = factory.jacobian_vector_product(), api_module.jacobian_vector_product
+    return _product(schemas, "jacobian_vector_product", user_function, "jvp", "jvp_outputs", "tangent_vector")
+
+
+def _vector_jacobian_product(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
+    schemas, user_function = factory.vector_jacobian_product(), api_module.vector_jacobian_product
+    return _product(schemas, "vector_jacobian_product", user_function, "vjp", "vjp_inputs", "cotangent_vector")
+
+
+def _product(schemas: Any, name: str, user_function: Any, kind: str, result_keys: str, vector: str) -> Endpoint:
+    fields = ("inputs", f"{kind}_inputs", f"{kind}_outputs", vector)
+
+    def product(payload: BaseModel) -> BaseModel:
+        arguments = {field: getattr(payload, field) for field in fields}
+        result = _call(name, payload, user_function, **arguments)
+        return schemas.result.model_validate(result, context={"own": False, "output_keys": arguments[result_keys]})
+
+    return _endpoint(name, product, user_function, payload=schemas.payload, **{"return": schemas.result})
+
+
+def _abstract_eval(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
+    schemas, user_function = factory.abstract_eval(), api_module.abstract_eval
+
+    def abstract_eval(payload: Any) -> BaseModel:
+        result = _call("abstract_eval", payload, user_function, payload.inputs)
+        # Fields of a model are known by name, whatever their aliases are.
+        by_name = {"by_name": True, "by_alias": False} if isinstance(result, BaseModel) else {}
+        return schemas.result.model_validate(_as_fields(result), **by_name)
+
+    return _endpoint("abstract_eval", abstract_eval, user_function, payload=schemas.payload, **{"return": schemas.result})
+
+
+def _health(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
+    def health() -> dict[str, Any]:
+        return {"status": "ok"}
+
+    return _endpoint("health", health, None, **{"return": dict[str, Any]})
+
+
+def _test(api_module: ModuleType, endpoints: list[Endpoint]) -> Endpoint:
+    from tesseract_core.runtime.testing.regression import TestOutputSchema, TestSpec, regress_test_case
+
+    def test(payload: TestSpec) -> TestOutputSchema:
+        return regress_test_case(api_module, endpoints, payload)
+
+    return _endpoint("test", test, None, payload=TestSpec, **{"return": TestOutputSchema})
+
+
+# ---- standard output ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def redirect_fd(from_fd: int, to_fd: int) -> Iterator[IO[bytes]]:
+    """Within the block, what is written to `from_fd` goes to `to_fd`, also from C code and child processes.
+
+    Yields:
+        A binary file that still writes to where `from_fd` led before.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    saved = os.dup(from_fd)
+    os.dup2(to_fd, from_fd)
+    try:
+        with os.fdopen(os.dup(saved), "wb") as original:
+            yield original
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.dup2(saved, from_fd)
+        os.close(saved)

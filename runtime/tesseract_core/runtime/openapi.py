@@ -1,0 +1,142 @@
+"""The OpenAPI document: what clients read to learn endpoints, schemas, encodings and differentiable arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic_core import to_jsonable_python
+
+from tesseract_core.runtime.array_encoding import encode_array
+from tesseract_core.runtime.file_interactions import (
+    available_compressions,
+    available_formats,
+    available_gpu_transports,
+)
+
+_REF_TEMPLATE = "#/components/schemas/{model}"
+
+# The shapes of all 422 bodies; names and members as clients know them.
+_ERROR_SCHEMAS: dict[str, JsonSchemaValue] = {
+    "HTTPValidationError": {
+        "properties": {
+            "detail": {"items": {"$ref": "#/components/schemas/ValidationError"}, "type": "array", "title": "Detail"}
+        },
+        "type": "object",
+        "title": "HTTPValidationError",
+    },
+    "ValidationError": {
+        "properties": {
+            "loc": {
+                "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+                "type": "array",
+                "title": "Location",
+            },
+            "msg": {"type": "string", "title": "Message"},
+            "type": {"type": "string", "title": "Error Type"},
+            "input": {"title": "Input"},
+            "ctx": {"type": "object", "title": "Context"},
+        },
+        "type": "object",
+        "required": ["loc", "msg", "type"],
+        "title": "ValidationError",
+    },
+}
+
+_ACCEPT_PARAMETER = {
+    "name": "accept",
+    "in": "header",
+    "required": False,
+    "schema": {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "Accept"},
+}
+
+# These answer in plain JSON whatever the client accepts.
+_NOT_NEGOTIATED = frozenset({"abstract_eval", "test"})
+
+
+def build_openapi(endpoints: Sequence[Callable[..., Any]], config: Any) -> dict[str, Any]:
+    """Build the document.
+
+    Args:
+        endpoints: What `core.create_endpoints` returned, or those of them that are offered.
+        config: Has `name`, `description` and `version` (the runtime's configuration).
+    """
+    references, components = _schemas(endpoints)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": config.name,
+            # Environment variables of an image hold line breaks as two characters.
+            "description": config.description.replace("\\n", "\n"),
+            "version": config.version,
+        },
+        "paths": {f"/{endpoint.__name__}": _path_item(endpoint, references) for endpoint in endpoints},
+        "components": {"schemas": {name: components[name] for name in sorted(components)}},
+        "x-supported-output-formats": list(available_formats()),
+        "x-supported-gpu-transports": list(available_gpu_transports()),
+        "x-supported-compressions": list(available_compressions()),
+    }
+
+
+def _path_item(endpoint: Callable[..., Any], references: Mapping[Any, JsonSchemaValue]) -> dict[str, Any]:
+    name = endpoint.__name__
+    takes_payload = "payload" in endpoint.__annotations__
+    method = "post" if takes_payload else "get"
+    operation: dict[str, Any] = {
+        "summary": name.replace("_", " ").title(),
+        "description": endpoint.__doc__,
+        "operationId": f"{name}_{name}_{method}",
+    }
+    if not takes_payload:
+        title = f"Response {operation['summary']} {name.title()} Get"
+        result: JsonSchemaValue = {"type": "object", "additionalProperties": True, "title": title}
+        return {method: {**operation, "responses": {"200": _response("Successful Response", result)}}}
+    if name not in _NOT_NEGOTIATED:
+        operation["parameters"] = [_ACCEPT_PARAMETER]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": references[name, "validation"]}},
+    }
+    operation["responses"] = {
+        "200": _response("Successful Response", references[name, "serialization"]),
+        "422": _response("Validation Error", {"$ref": "#/components/schemas/HTTPValidationError"}),
+    }
+    return {method: operation}
+
+
+def _response(description: str, schema: JsonSchemaValue) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _schemas(
+    endpoints: Sequence[Callable[..., Any]],
+) -> tuple[dict[tuple[str, str], JsonSchemaValue], dict[str, JsonSchemaValue]]:
+    """References to the payload (mode `validation`) and result (`serialization`) of each endpoint, and components."""
+    wanted: list[tuple[Any, JsonSchemaMode, Any]] = []
+    for endpoint in endpoints:
+        if "payload" in endpoint.__annotations__:
+            for annotation, mode in (("payload", "validation"), ("return", "serialization")):
+                model: type[BaseModel] = endpoint.__annotations__[annotation]
+                wanted.append((endpoint.__name__, mode, model.__pydantic_core_schema__))
+    references, components = _Generator(ref_template=_REF_TEMPLATE).generate_definitions(wanted)
+    return dict(references), {**components, **_ERROR_SCHEMAS}
+
+
+class _Generator(GenerateJsonSchema):
+    """Writes array leaves the way clients know them."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        # An array leaf brings its own title.
+        if schema.get("metadata", {}).get("tesseract_array"):
+            return False
+        return super().field_title_should_be_set(schema)
+
+    def encode_default(self, dft: Any) -> Any:
+        return to_jsonable_python(
+            dft,
+            inf_nan_mode="null",
+            fallback=lambda leaf: encode_array(leaf, {}) if isinstance(leaf, np.ndarray | np.generic) else str(leaf),
+        )

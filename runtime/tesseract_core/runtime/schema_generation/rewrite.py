@@ -1,0 +1,179 @@
+"""Subclasses of a user's models for one endpoint: unknown fields forbidden, array types replaced where need be.
+
+Validators, defaults, descriptions and methods are inherited; an instance is still an instance of the user's class.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import copy
+import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from pydantic import BaseModel, RootModel, create_model
+from pydantic.fields import FieldInfo
+from typing_extensions import TypeAliasType
+
+from tesseract_core.runtime.schema_types import PydanticArrayAnnotation, ShapeDType
+from tesseract_core.runtime.tree_transforms import is_arraylike
+
+# What these are parametrised with does not describe values.
+_NO_CONTAINERS = (Literal, type, collections.abc.Callable)
+
+
+def is_array_type(annotation: Any) -> bool:
+    """Whether an annotation is `Array[…]` or `Differentiable[…]`."""
+    return isinstance(annotation, type) and issubclass(annotation, PydanticArrayAnnotation)
+
+
+def is_model(annotation: Any) -> bool:
+    """Whether an annotation is a model class."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def members(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Origin and members of a container, union or `Annotated`; `(None, ())` for what has none."""
+    if isinstance(annotation, TypeAliasType):
+        return Annotated, (annotation.__value__,)
+    origin = get_origin(annotation)
+    if origin is None or origin in _NO_CONTAINERS or not get_args(annotation):
+        return None, ()
+    return origin, get_args(annotation)
+
+
+class Rewriter:
+    """Makes the subclasses for one endpoint. A class that occurs several times is rewritten once.
+
+    Args:
+        prefix: Put before the names of the classes.
+        array: Returns the annotation that replaces an array type.
+        default: Returns the value that replaces a field's default, given that and the field's annotation.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        array: Callable[[type[PydanticArrayAnnotation]], Any] = lambda array_type: array_type,
+        default: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
+        self._prefix = prefix
+        self._array = array
+        self._default = default
+        self._done: dict[type[BaseModel], type[BaseModel]] = {}
+        self._inside: list[type[BaseModel]] = []
+
+    def model(self, cls: type[BaseModel]) -> type[BaseModel]:
+        """Return the subclass of a model class.
+
+        Raises:
+            ValueError: The class occurs within itself.
+        """
+        if cls in self._inside:
+            raise ValueError(f"{cls.__name__} is recursive: a model may not occur within itself in a Tesseract's schemas")
+        if cls not in self._done:
+            self._inside.append(cls)
+            try:
+                self._done[cls] = self._subclass(cls)
+            finally:
+                self._inside.pop()
+        return self._done[cls]
+
+    def annotation(self, annotation: Any) -> Any:
+        """Return an annotation with all models and array types in it replaced."""
+        if is_array_type(annotation):
+            return self._array(annotation)
+        if is_model(annotation) and not issubclass(annotation, ShapeDType):
+            return self.model(annotation)
+        origin, args = members(annotation)
+        if origin is None:
+            return annotation
+        if origin is Annotated:
+            return Annotated[(self.annotation(args[0]), *args[1:])]
+        replaced = tuple(map(self.annotation, args))
+        if all(new is old for new, old in zip(replaced, args, strict=True)):
+            return annotation
+        return Union[replaced] if origin in (Union, types.UnionType) else origin[replaced]
+
+    def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
+        cls.model_rebuild()
+        fields: dict[str, Any] = {}
+        for name, field in cls.model_fields.items():
+            annotation = self.annotation(field.annotation)
+            if annotation is not field.annotation:
+                fields[name] = (annotation, self._field(field, annotation))
+        extra = {} if "extra" in cls.model_config or issubclass(cls, RootModel) else {"extra": "forbid"}
+        return create_model(
+            self._prefix + cls.__name__,
+            __base__=cls,
+            __cls_kwargs__=extra,
+            __doc__=cls.__doc__,
+            __module__=cls.__module__,
+            **fields,
+        )
+
+    def _field(self, field: FieldInfo, annotation: Any) -> FieldInfo:
+        changed = copy.copy(field)
+        old, changed.annotation = field.annotation, annotation
+        if self._default is not None and not field.is_required():
+            replace = self._default
+            if field.default_factory is None:
+                changed.default = replace(field.default, old)
+            elif not field.default_factory_takes_validated_data:
+                factory: Callable[[], Any] = field.default_factory  # type: ignore[assignment]
+                changed.default_factory = lambda: replace(factory(), old)
+        return changed
+
+
+def without_validators(cls: type[BaseModel]) -> type[BaseModel]:
+    """Return a subclass that checks types, but runs no validator methods of the user's on the way.
+
+    For instances of the user's class: their validators have run when they were made.
+    """
+
+    class Stripper(Rewriter):
+        def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
+            subclass = super()._subclass(cls)
+            subclass.__pydantic_decorators__ = dataclasses.replace(
+                cls.__pydantic_decorators__, validators={}, field_validators={}, root_validators={}, model_validators={}
+            )
+            subclass.model_rebuild(force=True)
+            return subclass
+
+    return Stripper("").model(cls)
+
+
+def abstract_default(value: Any, annotation: Any) -> Any:
+    """Return a field's default with each array replaced by its `ShapeDType`."""
+    if value is None or isinstance(value, str | ShapeDType):
+        return value
+    if isinstance(value, BaseModel):
+        return value.model_copy(
+            update={
+                name: abstract_default(getattr(value, name), field.annotation)
+                for name, field in type(value).model_fields.items()
+            }
+        )
+    if isinstance(value, Mapping):
+        inner = members(annotation)[1]
+        return {key: abstract_default(item, inner[-1] if inner else Any) for key, item in value.items()}
+    array_type = _array_member(annotation)
+    if array_type is not None or is_arraylike(value):
+        array = value if is_arraylike(value) else np.asarray(value, array_type and array_type.expected_dtype)
+        return ShapeDType(shape=tuple(array.shape), dtype=str(array.dtype))
+    if isinstance(value, list | tuple):
+        inner = members(annotation)[1]
+        return type(value)(abstract_default(item, inner[0] if inner else Any) for item in value)
+    return value
+
+
+def _array_member(annotation: Any) -> type[PydanticArrayAnnotation] | None:
+    """The array type that an annotation is, possibly in a union or `Annotated`."""
+    if is_array_type(annotation):
+        return annotation
+    origin, args = members(annotation)
+    if origin in (Union, types.UnionType, Annotated):
+        return next(filter(None, map(_array_member, args[:1] if origin is Annotated else args)), None)
+    return None
