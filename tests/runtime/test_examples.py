@@ -1,4 +1,4 @@
-"""Every example: it is a complete project, passes its check and its own test cases, and does what its docstring says."""
+"""Every example is a complete project, passes its check and its own test cases, and does what it says."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -70,10 +69,10 @@ ALL = ["jacobian", "jacobian_vector_product", "vector_jacobian_product"]
 
 
 @pytest.fixture
-def module(tmp_path: Path) -> Iterator[Any]:
+def module(tmp_path: Path) -> Any:
     path = tmp_path / "tesseract_api_gradients.py"
     path.write_text(SOURCE)
-    yield load_module_from_path(path)
+    return load_module_from_path(path)
 
 
 def test_right_gradients_pass_and_nothing_is_evaluated_twice(

@@ -42,7 +42,7 @@ class Inputs(BaseModel):
 
 
 class AbstractPart(BaseModel):
-    x: ShapeDType[(None,), float32]  # type: ignore[valid-type]
+    x: ShapeDType
 
 
 traced: list[str] = []

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 
 from tesseract_core.runtime.core import get_input_schema, get_output_schema
 from tesseract_core.runtime.finite_differences import FiniteDifferences, Index
@@ -52,22 +51,19 @@ class Derivatives:
         apply = functions["apply"]
         schema = get_input_schema(apply)
         inputs: Any = schema.model_validate(payload, context=self._context).inputs  # type: ignore[attr-defined]
-        outputs = apply(schema.model_construct(inputs=inputs))
+
+        def evaluate(moved: Any) -> Any:
+            return apply(schema.model_construct(inputs=moved)).root
+
+        outputs = evaluate(inputs)
         inputs_found = dict(_arrays(inputs, schema.differentiable_arrays))  # type: ignore[attr-defined]
         outputs_found = dict(_arrays(outputs, get_output_schema(apply).differentiable_arrays))  # type: ignore[attr-defined]
         self._inputs = {path: inputs_found[path] for path in chosen(input_paths, inputs_found, "input path")}
         self._outputs = {path: outputs_found[path] for path in chosen(output_paths, outputs_found, "output path")}
         self.input_shapes = {path: np.shape(value) for path, value in self._inputs.items()}
         self.output_shapes = {path: np.shape(value) for path, value in self._outputs.items()}
-        self._differences = FiniteDifferences(
-            lambda moved: apply(schema.model_construct(inputs=moved)),
-            inputs,
-            self._inputs,
-            self._outputs,
-            "central",
-            eps,
-        )
-        self._difference = cache(self._differences.element_difference)
+        differences = FiniteDifferences(evaluate, inputs, self._inputs, self._outputs, "central", eps)
+        self._difference = cache(differences.element_difference)
         self._jacobian = cache(self._call_jacobian)
         self._jvp = cache(self._call_jvp)
         self._vjp = cache(self._call_vjp)
@@ -111,8 +107,7 @@ class Derivatives:
         payload = get_input_schema(function).model_validate(
             {"inputs": self._raw_inputs, **arguments}, context=self._context
         )
-        result = function(payload)
-        return result.model_dump() if isinstance(result, BaseModel) else result
+        return function(payload).model_dump()
 
 
 def chosen(wanted: Collection[str] | None, offered: Collection[str], what: str) -> list[str]:
