@@ -12,6 +12,7 @@ from support.served import Served, served
 
 API = Path(__file__).parent / "apis" / "http_demo.py"
 APPLY = "#operations-default-apply_apply_post"
+RESPONSE = f"{APPLY} .live-responses-table .response"
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,9 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 def execute(page: Page, payload: object) -> str:
     """Try /apply out on the page, and return the status that the page shows."""
-    page.wait_for(f"document.querySelector('{APPLY} .opblock-summary-control')")
+    page.wait_for(f"!!document.querySelector('{APPLY} .opblock-summary-control')")
     page.evaluate(f"document.querySelector('{APPLY} .opblock-summary-control').click()")
-    page.wait_for(f"document.querySelector('{APPLY} textarea.body-param__text')")
+    page.wait_for(f"!!document.querySelector('{APPLY} textarea.body-param__text')")
     page.evaluate(
         f"""(() => {{
             const area = document.querySelector('{APPLY} textarea.body-param__text');
@@ -57,7 +58,7 @@ def execute(page: Page, payload: object) -> str:
     page.wait_for(f"(document.querySelector('{APPLY} textarea.body-param__text') || {{}}).value.includes('inputs')")
     page.evaluate("new Promise(done => setTimeout(done, 500))")
     page.evaluate(f"document.querySelector('{APPLY} button.execute').click()")
-    return str(page.wait_for(f"document.querySelector('{APPLY} .live-responses-table tbody .response-col_status')?.innerText"))
+    return str(page.wait_for(f"document.querySelector('{RESPONSE} .response-col_status')?.innerText"))
 
 
 @pytest.mark.needs("chromium")
@@ -66,7 +67,7 @@ def test_try_it_out(server: Served, page: Page) -> None:
     page.wait_for("document.querySelectorAll('.opblock').length == 6")
     assert page.evaluate("document.title").startswith("demo")
     assert execute(page, {"inputs": {"a": [1, 2, 3]}}).startswith("200")
-    body = page.wait_for(f"document.querySelector('{APPLY} .live-responses-table .highlight-code')?.innerText")
+    body = page.wait_for(f"document.querySelector('{RESPONSE} .highlight-code')?.innerText")
     assert "stats" in body
     # Nothing but this server was asked for anything, and the page's own policy was enough for it.
     assert f"{server.url}/apply" in page.requests

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -165,30 +163,6 @@ def unix_get(path: Path, target: str = "/health") -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-UDS_SCRIPT = """
-import sys
-from tesseract_core.runtime.serve import serve
-serve(uds=sys.argv[1])
-"""
-
-
-@pytest.fixture
-def unix_server(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def run() -> subprocess.Popen[str]:
-        env = {**os.environ, "TESSERACT_API_PATH": str(API)}
-        command = [sys.executable, "-c", UDS_SCRIPT, str(tmp_path / "api.sock")]
-        process = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.wait()
-
-
 def answers(path: Path) -> bool:
     try:
         return b"200 OK" in unix_get(path)
@@ -196,32 +170,32 @@ def answers(path: Path) -> bool:
         return False
 
 
-def test_unix_socket(tmp_path: Path, unix_server: Callable[[], subprocess.Popen[str]]) -> None:
+def test_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "api.sock"
-    first = unix_server()
+    on_socket = ("--uds", str(path))
+    first = start(API, tmp_path / "first", serve_options=on_socket)
     eventually(lambda: answers(path), "the server answers on its socket")
     assert path.stat().st_mode & 0o777 == 0o600
-    second = unix_server()
-    assert second.wait(PATIENCE_S) == 3
+    second = start(API, tmp_path / "second", serve_options=on_socket)
+    assert second.process.wait(PATIENCE_S) == 3
+    assert len(second.log.splitlines()) == 1
     assert answers(path)
     # Killed, it leaves its file behind; the next server takes the place.
-    first.kill()
-    first.wait()
+    first.process.kill()
+    first.process.wait()
     eventually(lambda: not answers(path), "the killed server is gone")
     assert path.exists()
-    third = unix_server()
+    third = start(API, tmp_path / "third", serve_options=on_socket)
     eventually(lambda: answers(path), "the next server answers")
-    third.terminate()
-    assert third.wait(PATIENCE_S) == 0
+    assert stop(third) == 0
     assert not path.exists()
 
 
-def test_a_file_in_the_place_of_the_socket_is_left_alone(
-    tmp_path: Path, unix_server: Callable[[], subprocess.Popen[str]]
-) -> None:
-    (tmp_path / "api.sock").write_text("precious")
-    assert unix_server().wait(PATIENCE_S) == 3
-    assert (tmp_path / "api.sock").read_text() == "precious"
+def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    path.write_text("precious")
+    assert start(API, tmp_path, serve_options=("--uds", str(path))).process.wait(PATIENCE_S) == 3
+    assert path.read_text() == "precious"
 
 
 # End

@@ -87,11 +87,11 @@ def chromium(profile: Path) -> Iterator[Page]:
     """A page in a browser of its own, which keeps its profile in the directory `profile`."""
     to_browser, our_write = os.pipe()
     our_read, from_browser = os.pipe()
-    # The browser reads commands from descriptor 3 and writes to 4.
+    # The browser reads commands from descriptor 3 and writes to 4. (Not sh: that of Debian knows one-digit numbers only.)
     redirect = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
     process = subprocess.Popen(
         [
-            *("sh", "-c", redirect, "sh", "chromium", "--headless=new", "--remote-debugging-pipe", "--no-sandbox"),
+            *("bash", "-c", redirect, "bash", "chromium", "--headless=new", "--remote-debugging-pipe", "--no-sandbox"),
             *("--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"),
             *("--disable-component-update", "--disable-sync", f"--user-data-dir={profile}", "about:blank"),
         ],

@@ -50,7 +50,7 @@ def apply(inputs: InputSchema) -> OutputSchema:
         case "exit":
             sys.exit(7)
         case "invalid_output":
-            return {"y": [1.0], "stats": stats}
+            return {"y": [1.0, 2.0], "stats": stats}
         case "dict":
             return {"y": y, "stats": stats}
     return OutputSchema(y=y, stats=stats)

@@ -15,6 +15,7 @@ from typing import Self
 
 import orjson
 
+from tesseract_core.runtime import debugger
 from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job
@@ -41,16 +42,19 @@ class Announcement:
         return cls(document.encode(), tuple(endpoints), error)
 
 
-def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int) -> int:
+def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, *, debuggable: bool = False) -> int:
     """Serve the queue until no HTTP worker is left; returns the exit status.
 
     `load()` imports the user's module. An `Announcement` is written to the pipe `announce_fd`, which is then closed.
+    In debug mode the process that is `debuggable` starts the debugger first: there is one port for it.
     """
     # The HTTP side drains on these; a process that computes just goes on. A handler rather than SIG_IGN, because
     # programs which user code starts would inherit that and could not be terminated.
     for number in SHUTDOWN_SIGNALS:
         signal.signal(number, lambda *_: None)
         signal.siginterrupt(number, False)
+    if debuggable:
+        debugger.listen()
     with open(announce_fd, "wb") as announce:
         try:
             handler = load()

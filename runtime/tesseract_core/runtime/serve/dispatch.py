@@ -120,11 +120,12 @@ class QueueDispatcher(Dispatcher):
             theirs.close()
         waiting.request.close()
         loop = asyncio.get_running_loop()
-        loop.add_reader(mine, self._receive, mine, waiting.reply)
+        fd = mine.fileno()
+        loop.add_reader(fd, self._receive, mine, waiting.reply)
 
         def close(_: object) -> None:
             # Also how a request is withdrawn: whoever takes it from the queue sees that nobody waits.
-            loop.remove_reader(mine)
+            loop.remove_reader(fd)
             mine.close()
 
         waiting.reply.add_done_callback(close)

@@ -7,9 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from tesseract_core.runtime.serve.messages import Reply
 
@@ -110,16 +108,9 @@ def _estimated_size(value: Any, limit: int) -> int:
 
 
 def _dumps(value: Any) -> bytes:
-    """Encode as compact JSON; whatever has no JSON form becomes its type's name, NaN and infinities become null."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # numbers beyond 64 bits, lone surrogates, NumPy, models
-        pass
-    try:
-        plain = to_jsonable_python(value, fallback=lambda item: f"<{type(item).__name__}>")
-    except (PydanticSerializationError, ValueError):
-        plain = _plain(value)
-    return json.dumps(_plain(plain), separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    """Encode as compact JSON; NaN and infinities become null, and what has no JSON form its type's name."""
+    text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace")  # lone surrogates; in this form they are JSON escapes
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, ne
 from tesseract_core.runtime.serve.queue import Message
 from tesseract_core.runtime.trust import network_payload
 
-# These answer in plain JSON whatever the client accepts.
+# These answer in plain JSON whatever the client accepts, and their runs have no name.
 _PLAIN_JSON = frozenset({"abstract_eval", "test"})
 
 
@@ -100,14 +100,15 @@ class Handler:
             raise _Refused(errors.detail(406, error.detail)) from None
 
     def _run(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
+        named = head.named and head.endpoint not in _PLAIN_JSON
         try:
-            with serve_run(head.run_id, named=head.named) as run:
+            with serve_run(head.run_id, named=named) as run:
                 try:
                     return self._compute(head, payload, encoding)
                 except (Exception, SystemExit):
                     run.fail()
                     failure = traceback.format_exc()
-                    if head.named:  # then there is a log that the client may look into
+                    if named:  # then there is a log that the client may look into
                         _report(head, failure)
                         return _failure(head, failure)
         except Exception:  # of the run itself: an unwritable directory, an unreachable MLflow server

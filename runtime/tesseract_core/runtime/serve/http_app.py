@@ -205,9 +205,10 @@ async def _stream(send: Send, reply: Message, run_id: str) -> None:
         }
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": encoded})
+        left = reply.body_size
         for chunk in reply.body_chunks():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            left -= len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
     finally:
         reply.close()
 

@@ -63,8 +63,8 @@ class Message:
         return self._read(self._head_size, self.body_size)
 
     def body_chunks(self) -> Iterator[bytes]:
-        """Yield the body in pieces of at most 1 MiB."""
-        for offset in range(self._head_size, self.size, _CHUNK_SIZE):
+        """Yield the body in pieces of at most 1 MiB; an empty one is one empty piece."""
+        for offset in range(self._head_size, max(self.size, self._head_size + 1), _CHUNK_SIZE):
             yield self._read(offset, min(_CHUNK_SIZE, self.size - offset))
 
     def send(self, sock: socket.socket, *fds: int) -> None:

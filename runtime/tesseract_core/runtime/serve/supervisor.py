@@ -49,7 +49,7 @@ class Supervisor:
         self._sender, self._receiver = make_queue()
         self._http_pid = 0
         self._starting: dict[int, tuple[int, bytearray]] = {}  # pipe → pid and what came through it
-        self._computing: set[int] = set()
+        self._computing: dict[int, int] = {}  # pid → number of the worker
         self._failed_starts = 0
         self._stop_signals = 0
         self._drained = False
@@ -60,8 +60,8 @@ class Supervisor:
         self._listen_for_signals()
         try:
             self._address = claim(self._address)
-            for _ in range(self._num_workers):
-                self._fork_compute()
+            for worker in range(self._num_workers):
+                self._fork_compute(worker)
             # Meanwhile the compute processes import the user's module.
             from tesseract_core.runtime.serve import http_server
 
@@ -85,7 +85,7 @@ class Supervisor:
 
     # Start
 
-    def _fork_compute(self) -> None:
+    def _fork_compute(self, worker: int) -> None:
         read_fd, write_fd = os.pipe()
 
         def target() -> int:
@@ -93,13 +93,13 @@ class Supervisor:
             os.close(read_fd)
             for other in self._starting:
                 os.close(other)
-            return compute.run(self._load, self._receiver, write_fd)
+            return compute.run(self._load, self._receiver, write_fd, debuggable=worker == 0)
 
         pid = fork(target)
         os.close(write_fd)
         os.set_blocking(read_fd, False)
         self._starting[read_fd] = (pid, bytearray())
-        self._computing.add(pid)
+        self._computing[pid] = worker
         self._poll.register(read_fd, select.POLLIN)
 
     def _run_http(self, run: Callable[..., int], first: Announcement) -> int:
@@ -194,14 +194,14 @@ class Supervisor:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
                 continue
-            self._computing.remove(pid)
+            worker = self._computing.pop(pid)
             if self._stop_signals and status == 0:
                 continue  # the HTTP side is gone, and with it the queue
             starting = any(pid == other for other, _ in self._starting.values())
             if not starting:
                 print(f"The compute process (pid {pid}) {describe_exit(status)}", file=sys.stderr, flush=True)
             if self._http_pid:
-                self._fork_compute()
+                self._fork_compute(worker)
         if self._http_pid:
             ended, status = os.waitpid(self._http_pid, os.WNOHANG)
             if ended:
@@ -213,11 +213,10 @@ class Supervisor:
     # Signals and end
 
     def _listen_for_signals(self) -> None:
-        self._wakeup, sender = socket.socketpair()
+        self._wakeup, self._wake = socket.socketpair()
         self._wakeup.setblocking(False)
-        sender.setblocking(False)
-        self._wakeup_sender = sender
-        signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in SHUTDOWN_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -245,9 +244,9 @@ class Supervisor:
                 if not self._drained or self._stop_signals > 1 or time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
                 if os.waitpid(pid, os.WNOHANG)[0]:
-                    self._computing.remove(pid)
+                    del self._computing[pid]
             if self._computing:
-                self._poll.poll(100)
+                select.select([self._wakeup], [], [], 0.1)
                 self._drain_wakeup()
 
 
