@@ -134,8 +134,8 @@ def create_endpoints(api_module: ModuleType) -> list[Endpoint]:
         api_module: The user's module.
 
     Returns:
-        Functions in the order of `get_supported_endpoints`. Each has the endpoint's `__name__`, takes one `payload` model
-        and returns a model, both annotated (`health` takes nothing and returns a dict). They raise
+        Functions in the order of `get_supported_endpoints`. Each has the endpoint's `__name__`, takes one `payload`
+        model and returns a model, both annotated (`health` takes nothing and returns a dict). They raise
         `pydantic.ValidationError` for a wrong result, and what the user's functions raise.
 
     Raises:
@@ -199,8 +199,8 @@ def _apply(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
 class _ResultValidator:
     """Validates what `apply` returns. Arrays are not copied.
 
-    Validators of the user's models have run already where an instance of `OutputSchema` is returned; then its fields are only
-    checked against their types, so that nothing runs twice.
+    Validators of the user's models have run already where an instance of `OutputSchema` is returned; then its fields are
+    only checked against their types, so that nothing runs twice.
     """
 
     def __init__(self, result: type[BaseModel], user_outputs: type[BaseModel]) -> None:
@@ -273,7 +273,9 @@ def _abstract_eval(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
         by_name = {"by_name": True, "by_alias": False} if isinstance(result, BaseModel) else {}
         return schemas.result.model_validate(_as_fields(result), **by_name)
 
-    return _endpoint("abstract_eval", abstract_eval, user_function, payload=schemas.payload, **{"return": schemas.result})
+    return _endpoint(
+        "abstract_eval", abstract_eval, user_function, payload=schemas.payload, **{"return": schemas.result}
+    )
 
 
 def _health(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:

@@ -134,6 +134,10 @@ class _Generator(GenerateJsonSchema):
             return False
         return super().field_title_should_be_set(schema)
 
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        # Fields and differentiable arrays stay in the order of their declaration.
+        return value
+
     def encode_default(self, dft: Any) -> Any:
         return to_jsonable_python(
             dft,

@@ -152,9 +152,7 @@ def validate_array(
 
 
 @cache
-def _array_type(
-    shape: ae.AnyShape, dtype: str | None, flags: ArrayFlags = _NO_FLAGS
-) -> type[PydanticArrayAnnotation]:
+def _array_type(shape: ae.AnyShape, dtype: str | None, flags: ArrayFlags = _NO_FLAGS) -> type[PydanticArrayAnnotation]:
     body = {"expected_shape": shape, "expected_dtype": dtype, "flags": flags, "__module__": __name__}
     return _ArrayMeta("Array", (PydanticArrayAnnotation,), body)
 
@@ -175,8 +173,8 @@ class _ArrayFactory:
 Array: Any = _ArrayFactory()
 """`Array[shape, dtype]`: an array type.
 
-`shape` is a tuple of sizes (None: any size), `()` for a scalar or `...` for any rank; `dtype` is the name of a dtype, an
-array type (its dtype is taken) or None for any. Raises ValueError for anything else, TypeError for one subscript.
+`shape` is a tuple of sizes (None: any size), `()` for a scalar or `...` for any rank; `dtype` is the name of a dtype,
+an array type (its dtype is taken) or None for any. Raises ValueError for anything else, TypeError for one subscript.
 """
 
 

@@ -1,7 +1,8 @@
 """Paths into trees of models, mappings and sequences: `stats.mean`, `parts.[0].x`, `table.{k.1}`.
 
-A path is a sequence of segments joined by dots: an attribute (or mapping key) that is an identifier, `[n]` for the n-th
-item of a sequence, or `{key}` for a mapping key with any characters, where `{`, `}` and `\\` are escaped by a backslash.
+A path is a sequence of segments joined by dots: an attribute (or mapping key) that is an identifier, `[n]` for the
+n-th item of a sequence, or `{key}` for a mapping key with any characters, where `{`, `}` and `\\` are escaped by a
+backslash.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def path_to_index_op(segment: str) -> PathOp:
         return ("dict", unescape_dict_key(match[1]))
     if segment.isidentifier():
         return ("getattr", segment)
-    raise ValueError(f"Invalid path segment {segment!r}: it must be a name, [<index>] or {{<key>}}. Invalid path")
+    raise ValueError(f"Invalid path: segment {segment!r} must be a name, [<index>] or {{<key>}}")
 
 
 def get_at_path(tree: Any, path: str) -> Any:

@@ -11,7 +11,7 @@ import orjson
 import pybase64
 
 from tesseract_core.runtime.array_encoding.binref import write_binref
-from tesseract_core.runtime.array_encoding.casting import castable
+from tesseract_core.runtime.array_encoding.dtypes import castable
 from tesseract_core.runtime.array_encoding.opaque import is_opaque, to_host
 from tesseract_core.runtime.array_encoding.splice import Splice
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import PydanticCustomError
+
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES, Shape
 
 
@@ -78,4 +79,4 @@ def malformed(kind: str, message: str) -> PydanticCustomError:
 
 def _error(kind: str, message: str, context: Mapping[str, Any] | None) -> PydanticCustomError:
     # Only names of `context` are expanded in a message, so text of a client cannot reach anything else.
-    return PydanticCustomError(kind, message, dict(context) if context else None)  # type: ignore[arg-type]
+    return PydanticCustomError(kind, message, dict(context) if context else None)

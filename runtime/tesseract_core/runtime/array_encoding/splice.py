@@ -17,21 +17,26 @@ class Splice:
 
     def __init__(self) -> None:
         self._name = uuid.uuid4().hex
-        self._parts: list[bytes] = []
+        self._parts: list[tuple[bytes, ...]] = []
 
     def json(self, text: bytes) -> str:
         """Keep JSON text; returns the placeholder."""
-        self._parts.append(text)
-        return f"{self._name}:{len(self._parts) - 1}"
+        return self._keep(text)
 
     def base64(self, raw: Any) -> str:
         """Keep bytes as a base64 string; returns the placeholder."""
-        return self.json(b'"' + pybase64.b64encode(raw) + b'"')
+        return self._keep(b'"', pybase64.b64encode(raw), b'"')
+
+    def _keep(self, *pieces: bytes) -> str:
+        self._parts.append(pieces)
+        return f"{self._name}:{len(self._parts) - 1}"
 
     def join(self, text: bytes) -> bytes:
         """Return the JSON text with all buffers in their places."""
         if not self._parts:
             return text
-        pieces = re.split(rb'"%s:(\d+)"' % self._name.encode(), text)
-        pieces[1::2] = [self._parts[int(number)] for number in pieces[1::2]]
+        between = re.split(rb'"%s:(\d+)"' % self._name.encode(), text)
+        pieces = [between[0]]
+        for number, rest in zip(between[1::2], between[2::2], strict=True):
+            pieces += [*self._parts[int(number)], rest]
         return b"".join(pieces)

@@ -75,7 +75,9 @@ class SchemaFactory:
         self._require_differentiable()
         ins, outs = self._input_leaves.differentiable, self._output_leaves.differentiable
         return EndpointSchemas(
-            _payload("JacobianInputSchema", "Payload of jacobian.", self._gradient_inputs("Jacobian_"), self._paths("jac")),
+            _payload(
+                "JacobianInputSchema", "Payload of jacobian.", self._gradient_inputs("Jacobian_"), self._paths("jac")
+            ),
             _root(
                 "JacobianOutputSchema",
                 "Result of jacobian: for each output and input an array of shape (*output shape, *input shape).",

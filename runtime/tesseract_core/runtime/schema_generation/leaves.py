@@ -99,12 +99,14 @@ def _walk(annotation: Any, place: _Place, leaves: Leaves) -> bool:
     if origin is Annotated:
         return _walk(args[0], place, leaves)
     if origin in (Union, types.UnionType):
-        return any([_walk(arg, place, leaves) for arg in args])
+        reached = [_walk(arg, place, leaves) for arg in args]
+        return any(reached)
     if not isinstance(origin, type):
         return True
     if origin is tuple and args[-1] is not ...:
-        items = [(arg, ("[]", _ANY_INDEX, rf"\[{index}\]")) for index, arg in enumerate(args)]
-        return any([_walk(arg, place / segment, leaves) for arg, segment in items])
+        places = [place / ("[]", _ANY_INDEX, rf"\[{index}\]") for index in range(len(args))]
+        reached = [_walk(arg, item_place, leaves) for arg, item_place in zip(args, places, strict=True)]
+        return any(reached)
     if issubclass(origin, Mapping):
         return _walk(args[-1], place / ("{}", _ANY_KEY, _ANY_KEY), leaves)
     if issubclass(origin, Iterable):

@@ -20,6 +20,7 @@ from typing_extensions import TypeAliasType
 from tesseract_core.runtime.schema_types import PydanticArrayAnnotation, ShapeDType
 from tesseract_core.runtime.tree_transforms import is_arraylike
 
+_UNIONS = (Union, types.UnionType)
 # What these are parametrised with does not describe values.
 _NO_CONTAINERS = (Literal, type, collections.abc.Callable)
 
@@ -72,7 +73,9 @@ class Rewriter:
             ValueError: The class occurs within itself.
         """
         if cls in self._inside:
-            raise ValueError(f"{cls.__name__} is recursive: a model may not occur within itself in a Tesseract's schemas")
+            raise ValueError(
+                f"{cls.__name__} is recursive: a model may not occur within itself in a Tesseract's schemas"
+            )
         if cls not in self._done:
             self._inside.append(cls)
             try:
@@ -95,7 +98,7 @@ class Rewriter:
         replaced = tuple(map(self.annotation, args))
         if all(new is old for new, old in zip(replaced, args, strict=True)):
             return annotation
-        return Union[replaced] if origin in (Union, types.UnionType) else origin[replaced]
+        return Union[replaced] if origin in _UNIONS else origin[replaced]  # noqa: UP007 (of a tuple)
 
     def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
         cls.model_rebuild()
@@ -174,6 +177,6 @@ def _array_member(annotation: Any) -> type[PydanticArrayAnnotation] | None:
     if is_array_type(annotation):
         return annotation
     origin, args = members(annotation)
-    if origin in (Union, types.UnionType, Annotated):
+    if origin in (*_UNIONS, Annotated):
         return next(filter(None, map(_array_member, args[:1] if origin is Annotated else args)), None)
     return None
