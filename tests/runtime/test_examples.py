@@ -7,21 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from tesseract_core.runtime.config import override_config, update_config
+from tesseract_core.runtime.core import create_endpoints, get_input_schema, load_module_from_path
+from tesseract_core.runtime.mpa import start_run
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/tesseract_api.py"))
 INPUT_PATHS = {"filereference": "testdata", "dataloader": "testdata", "required_files": "input"}
 CASES = sorted(str(path.relative_to(EXAMPLES)) for path in EXAMPLES.glob("*/test_cases/*.json"))
-
-pytestmark = [
-    pytest.mark.fast,
-    pytest.mark.skipif(sys.platform == "win32", reason="the runtime is for Linux and macOS"),
-]
 
 
 @pytest.fixture(scope="session")
@@ -38,14 +38,34 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def endpoints(projects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Load an example into this process, and give back `sys.path`, environment and configuration afterwards."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setitem(sys.modules, "tesseract_api", ModuleType("tesseract_api"))
+
+    def load(name: str) -> Any:
+        skip_unless_possible(name, projects)
+        update_config(input_path=str(projects / name / INPUT_PATHS.get(name, ".")), output_path=str(tmp_path))
+        return {fn.__name__: fn for fn in create_endpoints(load_module_from_path(projects / name / "tesseract_api.py"))}
+
+    with override_config(), start_run(tmp_path):
+        yield load
+
+
+def skip_unless_possible(name: str, projects: Path) -> None:
+    if name == "vectoradd_jax":
+        pytest.importorskip("equinox")
+    if name == "heat_c" and not (projects / name / "libheat.so").exists():
+        pytest.skip("needs a C compiler")
+
+
+@pytest.fixture
 def runtime(projects: Path, tmp_path: Path) -> Any:
     """Run `tesseract-runtime` for an example."""
 
     def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        if name == "vectoradd_jax":
-            pytest.importorskip("equinox")
-        if name == "heat_c" and not (projects / name / "libheat.so").exists():
-            pytest.skip("needs a C compiler")
+        skip_unless_possible(name, projects)
         env = {key: value for key, value in os.environ.items() if not key.startswith("TESSERACT_")}
         env |= {
             "TESSERACT_API_PATH": str(projects / name / "tesseract_api.py"),
@@ -75,11 +95,13 @@ def numbers(encoded: dict[str, Any]) -> Any:
     return encoded["data"]["buffer"]
 
 
+@pytest.mark.fast
 def test_there_is_one_for_each_row_of_the_overview() -> None:
     overview = (EXAMPLES / "README.md").read_text()
     assert sorted(line.split("`")[1] for line in overview.splitlines() if line.startswith("| `")) == NAMES
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("name", NAMES)
 def test_is_a_complete_project(name: str) -> None:
     yaml = pytest.importorskip("yaml")
@@ -98,16 +120,24 @@ def test_passes_its_check(runtime: Any, name: str) -> None:
     assert "check successful" in done.stderr
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("case", CASES)
-def test_passes_its_test_cases(runtime: Any, case: str) -> None:
-    name = case.split("/")[0]
-    assert result_of(runtime(name, "test", f"@{EXAMPLES / case}")) == {
+def test_passes_its_test_cases(endpoints: Any, case: str) -> None:
+    test = endpoints(case.split("/")[0])["test"]
+    verdict = test(get_input_schema(test).model_validate_json((EXAMPLES / case).read_text()))
+    assert (verdict.status, verdict.message) == ("passed", "")
+
+
+def test_test_cases_run_from_the_command_line(runtime: Any) -> None:
+    case = EXAMPLES / "dataloader" / "test_cases" / "test_files.json"
+    assert result_of(runtime("dataloader", "test", f"@{case}")) == {
         "status": "passed",
         "message": "",
-        "endpoint": json.loads((EXAMPLES / case).read_text())["endpoint"],
+        "endpoint": "apply",
     }
 
 
+@pytest.mark.fast
 def test_every_example_with_results_has_test_cases() -> None:
     assert {case.split("/")[0] for case in CASES} == {*NAMES} - {"userhandling"}
 
