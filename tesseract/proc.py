@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import signal
+import socket
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -103,6 +104,17 @@ def spawn_detached(
             env=_environment(env),
             cwd="/",
             start_new_session=True,
+        )
+    except OSError as exc:
+        raise _not_runnable(argv, exc) from exc
+
+
+def spawn_on_socket(argv: Sequence[str], wire: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a program whose stdin and stdout are a socket."""
+    logger.debug("connect: %s", shlex.join(argv))
+    try:
+        return subprocess.Popen(
+            list(argv), stdin=wire.fileno(), stdout=wire.fileno(), stderr=subprocess.DEVNULL, start_new_session=True
         )
     except OSError as exc:
         raise _not_runnable(argv, exc) from exc

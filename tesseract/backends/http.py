@@ -217,7 +217,5 @@ def never_connected(exc: BaseException) -> bool:
 
 def _no_answer(engine: str, url: str, why: str, causes: Iterable[BaseException]) -> str:
     if any(isinstance(cause, PermissionError) for cause in causes):
-        return (
-            f"You may not use {engine} at {url} ({why}): permission denied. Ask for membership of the socket's group."
-        )
+        return f"You may not use {engine} at {url} ({why}): permission denied. Join the socket's group."
     return f"{engine} does not answer at {url} ({why}). Check it with '{engine.lower()} info'."

@@ -19,6 +19,12 @@ from tesseract.errors import APIError, ContainerNotFound, EngineTimeout, ImageNo
 
 Python = Callable[..., ContainerSpec]
 WAIT = "import time; time.sleep(600)"
+ENDS_ON = """
+import signal, sys, time
+signal.signal(signal.{signal}, lambda *args: sys.exit({status}))
+print("ready")
+time.sleep(600)
+"""
 SERVE = "import http.server as h; h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
 
 
@@ -117,7 +123,7 @@ def test_exec(backend: Backend, python: Python, name: str) -> None:
 
 
 def test_signals_and_a_graceful_end(backend: Backend, python: Python, name: str) -> None:
-    code = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *a: sys.exit(3))\nprint('ready')\ntime.sleep(600)"
+    code = ENDS_ON.format(signal="SIGTERM", status=3)
     backend.start(python(code))
     _until(lambda: b"ready" in backend.logs(name))
     backend.stop(name, timeout=20)
@@ -126,7 +132,7 @@ def test_signals_and_a_graceful_end(backend: Backend, python: Python, name: str)
 
 
 def test_kill_reaches_the_process_through_init(backend: Backend, python: Python, name: str) -> None:
-    code = "import signal, sys, time\nsignal.signal(signal.SIGUSR1, lambda *a: sys.exit(4))\nprint('ready')\ntime.sleep(600)"
+    code = ENDS_ON.format(signal="SIGUSR1", status=4)
     backend.start(python(code))
     _until(lambda: b"ready" in backend.logs(name))
     backend.kill(name, "USR1")

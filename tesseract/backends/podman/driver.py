@@ -14,14 +14,15 @@ from tesseract import proc
 from tesseract.backends import cdi, mounts
 from tesseract.backends.base import LineSink
 from tesseract.backends.http import quote
+from tesseract.backends.inspect import container_info
 from tesseract.backends.podman import builds, render, service, store
 from tesseract.backends.podman.api import PodmanApi
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.identity import identity
-from tesseract.backends.podman.inspect import container_info
 from tesseract.backends.rest import OWNED, RestBackend, label_filter
 from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
 from tesseract.backends.text import engine_error
+from tesseract.backends.users import supplementary_groups
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, NotFound
 
@@ -138,7 +139,7 @@ class PodmanBackend(RestBackend):
             spec = replace(spec, mounts=completed)
         options: dict[str, Any] = {
             "rootless": self.info().rootless,
-            "has_groups": bool({*os.getgroups()} - {os.getgid()}) and not self.endpoint.remote,
+            "has_groups": bool(supplementary_groups()) and not self.endpoint.remote,
             "gpus": self._gpus(spec),
             "log_driver": "none" if attached else "k8s-file",
         }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tesseract.backends.spec import UserMapping
+from tesseract.backends.users import wanted_ids
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,7 @@ def identity(mapping: UserMapping | None, rootless: bool, has_groups: bool = Fal
     """
     if mapping is None:
         return Identity()
-    uid = mapping.caller_uid if mapping.uid is None else mapping.uid
-    gid = mapping.gid
-    if gid is None:
-        # Podman gives a user without a group the group 0, which is nobody's under keep-id.
-        gid = mapping.caller_gid if uid == mapping.caller_uid else uid
+    uid, gid = wanted_ids(mapping)
     wanted = f"{uid}:{gid}"
     keep_groups = rootless and mapping.keep_groups and has_groups
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from tesseract.backends.http import EngineApi, quote
-from tesseract.backends.podman.inspect import image_info
+from tesseract.backends.inspect import image_info
 from tesseract.backends.spec import ImageInfo
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, ImageNotFound, NotFound

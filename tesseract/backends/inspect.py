@@ -1,4 +1,4 @@
-"""Podman's inspect documents as our values. Pure; tolerant of fields that are absent or null."""
+"""Inspect documents of Podman and Docker as our values. Pure; tolerant of fields that are absent or null."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _METADATA = 1 << 16
 
 
 def image_info(attrs: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | None = None) -> ImageInfo:
-    """An image from `GET /libpod/images/NAME/json`.
+    """An image from `GET /images/NAME/json`.
 
     Args:
-        attrs: The document. Its `Size` counts id-shifted copies of layers too.
-        history: From `GET /libpod/images/NAME/history`: sizes of the layers alone.
+        attrs: The document. Podman's `Size` counts id-shifted copies of layers too.
+        history: Podman's `GET /images/NAME/history`: sizes of the layers alone.
     """
     config = attrs.get("Config") or {}
     total = int(attrs.get("Size") or 0)
@@ -36,7 +36,7 @@ def image_info(attrs: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | 
 
 
 def container_info(attrs: Mapping[str, Any]) -> ContainerInfo:
-    """A container from `GET /libpod/containers/NAME/json`."""
+    """A container from `GET /containers/NAME/json`."""
     config, state = attrs.get("Config") or {}, attrs.get("State") or {}
     network = attrs.get("NetworkSettings") or {}
     host = attrs.get("HostConfig") or {}

@@ -1,0 +1,198 @@
+"""The Docker driver: the thin layer between the contract (`backends.base`) and the Docker Engine API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tesseract import proc
+from tesseract.backends import mounts
+from tesseract.backends.base import LineSink
+from tesseract.backends.docker import builds, render, store
+from tesseract.backends.docker.api import DockerApi
+from tesseract.backends.docker.endpoint import Endpoint, find
+from tesseract.backends.docker.gpus import DeviceRequest, device_request
+from tesseract.backends.docker.identity import identity
+from tesseract.backends.http import quote
+from tesseract.backends.inspect import container_info
+from tesseract.backends.rest import OWNED, RestBackend, label_filter
+from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
+from tesseract.backends.text import engine_error
+from tesseract.backends.users import supplementary_groups
+from tesseract.deadline import Deadline
+from tesseract.errors import APIError, NotFound
+
+_CREATE_TIMEOUT = 600.0
+
+
+def connect(executable: tuple[str, ...] | None, why: str) -> DockerBackend:
+    """The daemon that the user's words, the environment or the defaults name."""
+    return DockerBackend(find(executable, why))
+
+
+class DockerBackend(RestBackend):
+    """A Docker daemon. Implements `backends.base.Backend`.
+
+    Args:
+        endpoint: Where its API is.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(DockerApi(endpoint))
+        self.endpoint = endpoint
+        self._info: EngineInfo | None = None
+
+    # ---- the engine ------------------------------------------------------------------------------------------------
+    def info(self) -> EngineInfo:
+        if self._info is None:
+            raw = self.api.request("GET", "/info", timeout=20)
+            options = raw.get("SecurityOptions") or ()
+            self._info = EngineInfo(
+                "docker",
+                str(raw.get("ServerVersion") or ""),
+                any("rootless" in option for option in options),
+                self.api.url,
+                self.endpoint.why,
+                storage_driver=raw.get("Driver"),
+                network_backend="libnetwork",
+                raw=raw,
+            )
+        return self._info
+
+    def report(self) -> EngineInfo:
+        return self.info()
+
+    # ---- images ----------------------------------------------------------------------------------------------------
+    def build(self, spec: BuildSpec, on_line: LineSink) -> str:
+        return builds.build(self.endpoint, spec, on_line)
+
+    def build_command(self, spec: BuildSpec) -> list[str]:
+        words = self.endpoint.executable or ("docker",)
+        return [Path(words[0]).name, *words[1:], *builds.build_arguments(spec)]
+
+    def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
+        return store.image(self.api, reference, deadline)
+
+    def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
+        return store.images(self.api, label)
+
+    def remove_image(self, reference: str) -> None:
+        store.remove(self.api, reference)
+
+    def remove_if_unused(self, image_id: str) -> bool:
+        return store.remove_if_unused(self.api, image_id)
+
+    def prepare_mapping(self, image_id: str, user: UserMapping) -> bool:
+        return False  # Docker maps no image
+
+    # ---- networks and volumes --------------------------------------------------------------------------------------
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
+        if name in self.networks():  # Docker would make a second one of the same name
+            return False
+        body = {"Name": name, "Driver": "bridge", "CheckDuplicate": True, "Labels": dict(labels)}
+        try:
+            self.api.request("POST", "/networks/create", body=body)
+        except APIError as exc:
+            if exc.status == 409:
+                return False
+            raise
+        return True
+
+    def remove_network_if_empty(self, name: str) -> bool:
+        try:
+            network = self.api.request("GET", f"/networks/{quote(name)}")
+            if network.get("Containers") or not any(key.startswith(OWNED) for key in network.get("Labels") or {}):
+                return False
+            self.api.request("DELETE", f"/networks/{quote(name)}")
+        except NotFound:
+            return False
+        except APIError as exc:
+            if exc.status in (403, 404, 409):  # 403: a container has joined meanwhile
+                return False
+            raise
+        return True
+
+    def networks(self, labels: Mapping[str, str] | None = None) -> list[str]:
+        listed = self.api.request("GET", "/networks", params={"filters": label_filter(labels)})
+        return [network["Name"] for network in listed or ()]
+
+    def volumes(self) -> list[str]:
+        return [volume["Name"] for volume in self.api.request("GET", "/volumes").get("Volumes") or ()]
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+    def _create(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
+        """By the API or, for the sake of raw engine arguments, by the executable."""
+        if any(mount.kind == "bind" and mount.read_only for mount in spec.mounts):
+            completed = mounts.with_nested(mounts.resolved(spec.mounts), mounts.MOUNTINFO.read_text())
+            spec = replace(spec, mounts=completed)
+        spec = replace(spec, image=store.docker_reference(spec.image))
+        self._make_volumes_writable(spec, deadline)
+        options: dict[str, Any] = {
+            "rootless": self.info().rootless,
+            "groups": supplementary_groups(),
+            "gpus": self._gpus(spec),
+        }
+        if not spec.raw_args:
+            payload = render.create_payload(spec, **options)
+            return self._post_create(spec.name, payload, deadline)
+        argv = [*builds.command(self.endpoint), *render.create_arguments(spec, **options)]
+        env = builds.environment(self.endpoint)
+        done = proc.run(argv, timeout=deadline.remaining(_CREATE_TIMEOUT) if deadline else _CREATE_TIMEOUT, env=env)
+        if done.returncode != 0:
+            raise engine_error("Docker", done.stderr.decode(errors="replace").strip())
+        return done.stdout.decode().split()[-1]
+
+    def _post_create(self, name: str, payload: Mapping[str, Any], deadline: Deadline | None) -> str:
+        created = self.api.request(
+            "POST",
+            "/containers/create",
+            params={"name": name},
+            body=payload,
+            deadline=deadline,
+            timeout=_CREATE_TIMEOUT,
+        )
+        return str(created["Id"])
+
+    def _make_volumes_writable(self, spec: ContainerSpec, deadline: Deadline | None) -> None:
+        """Give new named volumes to the container's user, as Podman does; Docker leaves them to root."""
+        wanted = [mount for mount in spec.mounts if mount.kind == "volume" and not mount.read_only]
+        owner = identity(spec.user, self.info().rootless).user
+        if not wanted or owner in (None, "0:0"):
+            return
+        known = self.volumes()
+        for mount in wanted:
+            if mount.source in known:
+                continue
+            payload = {
+                "Image": spec.image,
+                "Entrypoint": ["chown", owner, mount.target],
+                "User": "0:0",
+                "Labels": dict(spec.labels),
+                "HostConfig": {"NetworkMode": "none", "Mounts": [render.mount_payload(mount)]},
+            }
+            helper = self._post_create(f"{spec.name}-volume", payload, deadline)
+            try:
+                self._post(helper, "start", deadline)
+                self._exit_status(helper, deadline)
+            finally:
+                self._clean_up(helper)
+
+    def _gpus(self, spec: ContainerSpec) -> DeviceRequest | None:
+        if spec.gpus is None:
+            return None
+        return device_request(spec.gpus.devices, self.info().raw, self.endpoint.socket is not None)
+
+    def _container_info(self, attrs: Mapping[str, Any]) -> ContainerInfo:
+        return container_info(attrs)
+
+    def _exit_status(self, reference: str, deadline: Deadline | None) -> int:
+        # The daemon sends its headers at once and the answer at the end: only reading is bounded by the deadline.
+        return int(self._post(reference, "wait", deadline, timeout=None)["StatusCode"])
+
+    def _stop_query(self, timeout: float) -> Mapping[str, Any]:
+        return {"t": max(0, round(timeout))}
+
+    def _remove_query(self, force: bool) -> Mapping[str, Any]:
+        return {"force": force, "v": True}

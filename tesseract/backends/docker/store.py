@@ -1,0 +1,103 @@
+"""The image store of Docker: looking up, listing, removing without losing the layer cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+
+from tesseract.backends.http import EngineApi, quote
+from tesseract.backends.inspect import image_info
+from tesseract.backends.rest import label_filter
+from tesseract.backends.spec import ImageInfo
+from tesseract.backends.text import short_reference
+from tesseract.deadline import Deadline
+from tesseract.errors import APIError, ImageNotFound, NotFound
+
+logger = logging.getLogger("tesseract.docker")
+
+
+def docker_reference(reference: str) -> str:
+    """Docker has no `localhost/` for what was built here."""
+    return short_reference(reference)
+
+
+def image(api: EngineApi, reference: str, deadline: Deadline | None = None) -> ImageInfo:
+    """One image. Raises: ImageNotFound."""
+    name = docker_reference(reference)
+    if not name.strip():
+        raise _not_found(reference)
+    try:
+        return image_info(api.request("GET", f"/images/{quote(name)}/json", deadline=deadline))
+    except NotFound as exc:
+        raise _not_found(reference) from exc
+    except APIError as exc:
+        if exc.status in (400, 404):
+            raise _not_found(reference) from exc
+        raise
+
+
+def images(api: EngineApi, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
+    """All tagged images; one that cannot be read (half removed, broken) is left out."""
+    found: list[ImageInfo] = []
+    for entry in api.request("GET", "/images/json", params={"filters": label_filter(label)}) or ():
+        if not any(tag and "<none>" not in tag for tag in entry.get("RepoTags") or ()):
+            continue
+        try:
+            found.append(image(api, entry["Id"]))
+        except (NotFound, APIError, KeyError) as exc:
+            logger.debug("image %s left out: %s", entry.get("Id"), exc)
+    return found
+
+
+def remove(api: EngineApi, reference: str) -> None:
+    """Remove an image with all its tags. Raises: ImageNotFound, APIError (a container uses it)."""
+    found = image(api, reference)
+    with suppress(NotFound):
+        for tag in found.attrs.get("RepoTags") or ():
+            _delete(api, tag)
+        _delete(api, found.id)
+
+
+def remove_if_unused(api: EngineApi, image_id: str) -> bool:
+    """Remove an image that nothing refers to. Docker itself refuses where a container or another image needs it; what
+    BuildKit keeps as cache is no image and stays."""
+    try:
+        found = image(api, image_id)
+    except ImageNotFound:
+        return False
+    if found.tags or _has_child(api, found):
+        return False
+    try:
+        _delete(api, found.id)
+    except NotFound:
+        return False
+    except APIError as exc:
+        if exc.status == 409:
+            return False
+        raise
+    return True
+
+
+def _has_child(api: EngineApi, found: ImageInfo) -> bool:
+    """BuildKit notes no parents: an image that begins with all layers of this one, and has more, builds on it."""
+    layers = _layers(found)
+    for entry in api.request("GET", "/images/json", params={"all": True}) or ():
+        with suppress(NotFound):
+            if entry["Id"] != found.id:
+                other = _layers(image(api, entry["Id"]))
+                if len(other) > len(layers) and other[: len(layers)] == layers:
+                    return True
+    return False
+
+
+def _layers(found: ImageInfo) -> list[str]:
+    return list((found.attrs.get("RootFS") or {}).get("Layers") or ())
+
+
+def _delete(api: EngineApi, reference: str) -> None:
+    api.request("DELETE", f"/images/{quote(reference)}", params={"force": False}, timeout=600)
+
+
+def _not_found(reference: str) -> ImageNotFound:
+    return ImageNotFound(f"Image {reference} not found. Build it with `tesseract build`, or see `tesseract list`.")
