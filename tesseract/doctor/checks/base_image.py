@@ -36,7 +36,7 @@ class BaseImage(Check[Probe]):
         )
 
     def fix(self, probe: Probe) -> str | None:
-        from tesseract.projects.resources import containers_dir
+        from tesseract.images.installed import containers_dir
 
         done = Machine().run(str(containers_dir() / "base" / "make-base-image.sh"), timeout=600)
         return "made debian:bookworm-slim from Debian packages" if done.status == 0 else None
