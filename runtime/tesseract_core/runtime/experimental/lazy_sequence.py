@@ -139,7 +139,7 @@ def _files_below(root: str, pattern: str) -> list[str]:
     start = os.path.abspath(os.path.join(root, *fixed))
     found = [path for path in expand_glob(os.path.join(glob.escape(start), *wild)) if os.path.isfile(path)]
     for path in found:
-        confine(path, root, what="pattern")
+        confine(os.path.relpath(path, root), root, what="file")  # relative: clients need not know where the root is
     return found
 
 
