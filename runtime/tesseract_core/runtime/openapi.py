@@ -65,14 +65,12 @@ def build_openapi(endpoints: Sequence[Callable[..., Any]], config: Any) -> dict[
         config: Has `name`, `description` and `version` (the runtime's configuration).
     """
     references, components = _schemas(endpoints)
+    # Environment variables of an image hold line breaks as two characters. Clients take the key as optional, and stumble
+    # over an empty text (tesseract-streamlit).
+    description = {"description": config.description.replace("\\n", "\n")} if config.description else {}
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": config.name,
-            # Environment variables of an image hold line breaks as two characters.
-            "description": config.description.replace("\\n", "\n"),
-            "version": config.version,
-        },
+        "info": {"title": config.name, **description, "version": config.version},
         "paths": {f"/{endpoint.__name__}": _path_item(endpoint, references) for endpoint in endpoints},
         "components": {"schemas": {name: components[name] for name in sorted(components)}},
         "x-supported-output-formats": list(available_formats()),
