@@ -332,7 +332,7 @@ def _mount(source: str, target: Mapping[str, str]) -> Mount:
 def _debugger_port(info: ContainerInfo) -> int | None:
     inside = info.env.get("TESSERACT_DEBUGPY_PORT", str(plan.DEBUGGER_PORT))
     if info.host_network:
-        return int(inside) if "TESSERACT_DEBUGPY_PORT" in info.env else None
+        return int(info.env.get("TESSERACT_DEBUGPY_PORT", 0)) or None
     return next((port.host_port for port in info.ports if str(port.container_port) == inside), None)
 
 

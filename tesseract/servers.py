@@ -120,6 +120,7 @@ class SourceServer:
         self._output_path = output_path or temporary_directory(self, "tesseract_output_", parent)
         self._settings = {
             "debug": True,
+            "debugpy_port": 0,  # none: it would be code execution for whoever reaches it
             **settings,
             "api_path": api_path,
             "input_path": self._input_path,

@@ -199,7 +199,14 @@ tesseract.serve()
 print(tesseract._shared.launcher._process.pid, tesseract._shared.launcher._directory, flush=True)
 {end}
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # a killed process leaves its directories
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     pid, directory = done.stdout.split()
     deadline = time.monotonic() + 30
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
