@@ -42,6 +42,7 @@ def test_nothing_happens_before_first_use() -> None:
         assert model.model_dump() == {"helper": {"type": kind, "ref": "does/not/exist"}}
         assert kind in repr(model.helper)
         assert In(helper=model.helper).helper is model.helper
+        assert model.model_copy(deep=True).helper is model.helper
 
 
 @pytest.mark.parametrize(

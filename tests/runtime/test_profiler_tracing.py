@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from tesseract_core.runtime import Array, Float32
 from tesseract_core.runtime.config import override_config, update_config
 from tesseract_core.runtime.profiler import Profiler
-from tesseract_core.runtime.tracing import get_logger, trace_call, trace_return
+from tesseract_core.runtime.tracing import trace_call, trace_return
 
 pytestmark = pytest.mark.fast
 
@@ -52,8 +53,10 @@ def test_profiler_follows_the_setting(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == ""
     update_config(profiling=True)
     assert Profiler().enabled
-    with Profiler():  # without anything to measure
-        pass
+    assert Profiler().get_stats() == ""  # never started
+    with Profiler() as outer, Profiler() as inner:
+        slow_user_function()
+    assert "slow_user_function" in outer.get_stats() + inner.get_stats()
 
 
 class Part(BaseModel):
@@ -73,7 +76,7 @@ def test_trace_shows_arrays_in_short(capsys: pytest.CaptureFixture[str]) -> None
     update_config(tracing=True)
     trace_call("apply", payload)
     trace_return("apply", {"y": np.array([1.0, 2.0, 3.0])})
-    get_logger().debug("%s", "from elsewhere")
+    logging.getLogger("tesseract_runtime").debug("%s", "from elsewhere")
     text = capsys.readouterr().out
     assert re.match(r"\d{4}-\d\d-\d\d .* - tesseract_runtime - DEBUG - apply called with\n{\n", text)
     assert (

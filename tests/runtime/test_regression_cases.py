@@ -109,10 +109,10 @@ def test_expected_outputs_are_checked_strictly(verdict: Any) -> None:
 def test_inputs_and_endpoint(verdict: Any) -> None:
     result = verdict(payload={"inputs": {"a": "x"}}, expected_outputs={"y": [1.0]})
     assert (result.status, result.message.startswith("inputs do not conform to InputSchema")) == ("failed", True)
-    result = verdict(endpoint="nothing", expected_outputs={"y": [1.0]})
-    assert result.status == "failed"
-    assert result.message.startswith("Endpoint 'nothing' not found")
-    assert "apply" in result.message
+    for name in ("nothing", "health"):
+        result = verdict(endpoint=name, expected_outputs={"y": [1.0]})
+        assert result.status == "failed"
+        assert result.message.startswith(f"Endpoint {name!r} not found. Available endpoints: apply")
 
 
 def test_unexpected_exception_is_an_error(verdict: Any) -> None:

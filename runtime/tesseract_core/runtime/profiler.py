@@ -6,6 +6,7 @@ import cProfile
 import io
 import os
 import pstats
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -29,7 +30,8 @@ class Profiler:
     def start(self) -> None:
         """Start measuring."""
         if self._profile is not None:
-            self._profile.enable()
+            with suppress(ValueError):  # the profiler of an outer call is at work, and sees this one, too
+                self._profile.enable()
 
     def stop(self) -> None:
         """Stop measuring; a later `start()` adds to what was measured."""
@@ -46,6 +48,9 @@ class Profiler:
     def get_stats(self, limit: int = 30) -> str:
         """Two reports of at most `limit` functions each: by cumulative and by own time. Empty if switched off."""
         if self._profile is None:
+            return ""
+        self._profile.create_stats()
+        if not self._profile.stats:  # never started
             return ""
         out = io.StringIO()
         stats = pstats.Stats(self._profile, stream=out)

@@ -46,9 +46,10 @@ def trace_return(endpoint: str, result: Any) -> None:
 
 
 def _trace(what: str, value: Any) -> None:
-    if not get_config().tracing:
+    logger = get_logger()  # user code may log to it by name, traced or not
+    if not logger.isEnabledFor(logging.DEBUG):
         return
-    get_logger().debug("%s\n%s", what, json.dumps(_readable(value), indent=2, ensure_ascii=False))
+    logger.debug("%s\n%s", what, json.dumps(_readable(value), indent=2, ensure_ascii=False))
 
 
 def _readable(value: Any) -> Any:

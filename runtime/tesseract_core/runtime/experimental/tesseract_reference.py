@@ -40,9 +40,12 @@ class TesseractReference:
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # protocol probes (copy, pickle, array conversion) must not start a container
+        if name.startswith("_"):  # protocol probes (copy, pickle, array conversion) must not start a container
             raise AttributeError(name)
         return getattr(self._found(), name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TesseractReference:
+        return self  # what is at the other end cannot be copied
 
     def __repr__(self) -> str:
         return f"TesseractReference({self._reference or self._tesseract!r})"

@@ -84,7 +84,8 @@ def regress_test_case(
     Returns:
         The verdict; an exception of the endpoint is part of it.
     """
-    functions = {function.__name__: function for function in endpoint_functions}
+    # Health takes no payload, so there is nothing to test.
+    functions = {fn.__name__: fn for fn in endpoint_functions if "payload" in fn.__annotations__}
     try:
         if test_spec.endpoint not in functions:
             raise _Failed(f"Endpoint {test_spec.endpoint!r} not found. Available endpoints: {', '.join(functions)}")
