@@ -39,7 +39,7 @@ def coerce(
     Raises:
         PydanticCustomError: One of the `array_*` errors of the contract.
     """
-    array = to_numeric(value)
+    array = to_numeric(value, dtype)
     target = check_shape(array.shape, shape, strict=strict_shapes)
     result = cast(array, dtype, strict=strict_types, empty_fits=isinstance(value, _PLAIN) and array.size == 0)
     if result.shape != target:
@@ -49,15 +49,41 @@ def coerce(
     return result[()] if result.ndim == 0 else result
 
 
-def to_numeric(value: Any) -> np.ndarray:
-    """Array-like to a C-ordered array of booleans or numbers, without a copy where that is possible."""
+def to_numeric(value: Any, dtype: str | None = None) -> np.ndarray:
+    """Array-like to a C-ordered array of booleans or numbers, without a copy where that is possible.
+
+    `dtype` is what it will be cast to. It matters only for lists of integers of 64 bits or more, which NumPy would turn
+    into floats or objects.
+    """
     try:
         array = np.asarray(value, order="C")
     except Exception as error:  # ragged lists, and whatever a foreign `__array__` raises
         raise errors.non_numeric(str(error).partition("\n")[0][:200]) from None
+    if array.dtype.kind in "fO" and dtype is not None and isinstance(value, list | tuple):
+        items = np.array(value, dtype=object)
+        if np.dtype(dtype).kind in "iu" and all(type(item) is int for item in items.flat):
+            return exact_integers(items, dtype)
+        if array.dtype.kind == "O" and all(type(item) in (int, float) for item in items.flat):
+            return _as_floats(items, dtype)
     if array.dtype.kind not in _NUMERIC_KINDS:
         raise errors.non_numeric()
     return array
+
+
+def exact_integers(items: np.ndarray, dtype: str) -> np.ndarray:
+    """Objects that are Python integers, to an integer dtype."""
+    limits = np.iinfo(dtype)
+    for item in items.flat:
+        if not limits.min <= item <= limits.max:
+            raise errors.value_out_of_range(dtype, item)
+    return items.astype(dtype)
+
+
+def _as_floats(items: np.ndarray, dtype: str) -> np.ndarray:
+    try:
+        return items.astype("float64")
+    except OverflowError:
+        raise errors.value_out_of_range(dtype, "an integer of more than 1000 bits") from None
 
 
 def check_shape(actual: tuple[int, ...], declared: AnyShape, *, strict: bool = False) -> tuple[int, ...]:

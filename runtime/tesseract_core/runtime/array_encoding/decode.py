@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pybase64
+from pydantic_core import PydanticCustomError
 
 from tesseract_core.runtime.array_encoding import errors
 from tesseract_core.runtime.array_encoding.binref import parse_binref, read_binref
-from tesseract_core.runtime.array_encoding.casting import cast
+from tesseract_core.runtime.array_encoding.casting import cast, exact_integers
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES
 
 _ARRAY_KEYS = frozenset({"object_type", "shape", "dtype", "data"})
@@ -146,10 +147,7 @@ def _from_bytes(raw: bytearray, shape: tuple[int, ...], dtype: str) -> np.ndarra
 
 def _from_json(buffer: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     array = _json_numbers(buffer, dtype)
-    kind = np.dtype(dtype).kind
-    if kind in "iu" and array.dtype.kind == "f":
-        array = _integral(array, dtype)
-    elif kind == "b" and array.dtype.kind in "iu" and bool(((array == 0) | (array == 1)).all()):
+    if dtype == "bool" and array.dtype.kind in "iu" and bool(((array == 0) | (array == 1)).all()):
         array = array.astype(bool)
     array = cast(array, dtype, empty_fits=array.size == 0)
     if array.size != math.prod(shape):
@@ -158,39 +156,37 @@ def _from_json(buffer: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 
 def _json_numbers(buffer: Any, dtype: str) -> np.ndarray:
-    """Nested lists of numbers to an array; null is NaN, complex numbers are strings."""
+    """Nested lists of numbers to an array; null is NaN, complex numbers are strings. Other strings are never parsed."""
+    kind = np.dtype(dtype).kind
     try:
         array = np.array(buffer, order="C")
-        if array.dtype.kind in "biufc":
+        if array.dtype.kind in "biufc" and not (array.dtype.kind == "f" and kind in "iu"):
             return array
-        if np.dtype(dtype).kind == "c":
-            return np.array([_complex(item) for item in np.array(buffer, dtype=object).flat], dtype)
-        # Null, or integers of more than 64 bits. Strings are never parsed.
-        if array.dtype.kind == "O" and all(item is None or isinstance(item, int | float) for item in array.flat):
-            if np.dtype(dtype).kind == "f":
-                return array.astype("float64")
-            if not any(item is None for item in array.flat):
-                raise errors.value_out_of_range(dtype, max(array.flat, key=abs))
-    except (ValueError, TypeError, OverflowError) as error:
-        if hasattr(error, "type"):  # one of ours
-            raise
+        items = np.array(buffer, dtype=object)
+        if kind == "c":
+            return np.array([_complex(item) for item in items.flat], dtype)
+        if kind == "f" and all(item is None or isinstance(item, int | float) for item in items.flat):
+            return items.astype("float64")
+        if kind in "iu" and all(isinstance(item, int | float) for item in items.flat):
+            return exact_integers(_whole_numbers(items), dtype)
+    except PydanticCustomError:
+        raise
+    except OverflowError:
+        raise errors.value_out_of_range(dtype, "an integer of more than 1000 bits") from None
+    except (ValueError, TypeError):
         raise errors.non_numeric("lists of unequal length, or something else than numbers") from None
     raise errors.non_numeric()
 
 
+def _whole_numbers(items: np.ndarray) -> np.ndarray:
+    """Floats without a fraction, and integers, to Python integers."""
+    if not all(isinstance(item, int) or item.is_integer() for item in items.flat):
+        raise errors.expected_integer()
+    return np.array([int(item) for item in items.flat], dtype=object)
+
+
 def _complex(item: Any) -> complex:
     return complex("nan") if item is None else complex(item)
-
-
-def _integral(array: np.ndarray, dtype: str) -> np.ndarray:
-    if not np.isfinite(array).all() or (array != np.trunc(array)).any():
-        raise errors.expected_integer()
-    limits = np.iinfo(dtype)
-    # The upper limit as a float may be one too large (2**63), so it is excluded.
-    outside = (array < float(limits.min)) | (array >= float(limits.max) + (1.0 if limits.bits < 64 else 0.0))
-    if outside.any():
-        raise errors.value_out_of_range(dtype, array[outside].flat[0])
-    return array.astype(dtype)
 
 
 def _shown(value: Any) -> str:
