@@ -64,7 +64,9 @@ class Subids(Check[Probe]):
             if total == 0:
                 return error(f"no range for {probe.user} in {file}: keep-id and most images cannot work", remedy)
             if total < NEEDED:
-                return error(f"only {total} ids for {probe.user} in {file}; images expect {NEEDED}", remedy)
+                return warning(
+                    f"only {total} ids for {probe.user} in {file}: images with higher ids cannot be used", remedy
+                )
             if other := overlap(ranges, probe.user):
                 return warning(
                     f"the range of {probe.user} in {file} overlaps that of {other}: each can touch the other's files",
