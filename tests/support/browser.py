@@ -87,7 +87,7 @@ def chromium(profile: Path) -> Iterator[Page]:
     """A page in a browser of its own, which keeps its profile in the directory `profile`."""
     to_browser, our_write = os.pipe()
     our_read, from_browser = os.pipe()
-    # The browser reads commands from descriptor 3 and writes to 4. (Not sh: that of Debian knows one-digit numbers only.)
+    # The browser reads commands from descriptor 3 and writes to 4. Debian's sh knows one-digit numbers only.
     redirect = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
     process = subprocess.Popen(
         [

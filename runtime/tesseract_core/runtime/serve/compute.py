@@ -16,7 +16,7 @@ from typing import Self
 import orjson
 
 from tesseract_core.runtime import debugger
-from tesseract_core.runtime.serve.handler import Handler
+from tesseract_core.runtime.serve.handler import Handler, NotATesseract
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job
 
@@ -58,8 +58,8 @@ def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, 
     with open(announce_fd, "wb") as announce:
         try:
             handler = load()
-        except (Exception, SystemExit):
-            announce.write(Announcement(error=traceback.format_exc()).encode())
+        except (Exception, SystemExit) as error:
+            announce.write(Announcement(error=_explain(error)).encode())
             return 1
         announce.write(Announcement(handler.document, handler.endpoints).encode())
 
@@ -77,3 +77,13 @@ def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, 
             current.reply(handler.answer(current.request))
         current.close()
     return 0
+
+
+def _explain(error: BaseException) -> str:
+    """Say why the Tesseract cannot be loaded: a line, after the traceback if it was user code that raised."""
+    if isinstance(error, NotATesseract):
+        return str(error)
+    if isinstance(error, ImportError):
+        cause = traceback.format_exception(error.__cause__) if error.__cause__ else []
+        return "".join([*cause, str(error)])
+    return "".join(traceback.format_exception(error))

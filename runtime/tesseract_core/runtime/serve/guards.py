@@ -20,15 +20,10 @@ DEFAULT_MAX_BODY = 4 * 1024**3
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send a complete reply."""
-    await start_reply(send, reply)
-    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
-
-
-async def start_reply(send: Send, reply: Reply) -> None:
-    """Send a reply's status and headers; its body has to follow."""
     headers = {"content-type": reply.content_type, "content-length": str(len(reply.body)), **reply.headers}
     encoded = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 def header(scope: Mapping[str, Any], name: bytes) -> str:

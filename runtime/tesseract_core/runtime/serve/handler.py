@@ -31,6 +31,10 @@ from tesseract_core.runtime.trust import network_payload
 _PLAIN_JSON = frozenset({"abstract_eval", "test"})
 
 
+class NotATesseract(Exception):
+    """The user's module is not what it should be. The message is one line for its author."""
+
+
 class _Refused(Exception):
     """The request cannot be run; `reply` says why."""
 
@@ -50,8 +54,17 @@ class Handler:
 
     @classmethod
     def load(cls) -> Self:
-        """Import the user's module that the configuration names."""
-        return cls(get_tesseract_api())
+        """Import the user's module that the configuration names.
+
+        Raises:
+            ImportError: It cannot be imported; the cause is what it raised.
+            NotATesseract: It lacks something, or a schema in it cannot be served.
+        """
+        module = get_tesseract_api()
+        try:
+            return cls(module)
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise NotATesseract(f"{get_config().api_path} is not a complete Tesseract API: {error}") from error
 
     @property
     def endpoints(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from tesseract_core.runtime.paths import safe_run_id
 from tesseract_core.runtime.serve import errors, guards
 from tesseract_core.runtime.serve.dispatch import ComputeDied, Dispatcher, QueueFull
-from tesseract_core.runtime.serve.guards import header, send_reply, start_reply
+from tesseract_core.runtime.serve.guards import header, send_reply
 from tesseract_core.runtime.serve.messages import Reply, RequestHead
 from tesseract_core.runtime.serve.queue import Message
 
@@ -39,9 +39,9 @@ _DOCS_FILES = {
 }
 # The page must work without a network and must not tell anybody about it: nothing but this server is contacted.
 _DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-# So much of a refused body is read and dropped, for so long.
+# So much of a refused body is read and dropped, until the client pauses for so long.
 _MAX_DISCARDED = 64 * 1024**2
-_DISCARD_S = 10
+_MAX_PAUSE_S = 1
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str],
 
 
 def _fixed_route(path: str, reply: Reply) -> ASGIApp:
-    @asgi(path)
+    @asgi(path, copy_scope=False)
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         await send_reply(send, reply)
 
@@ -103,7 +103,7 @@ def _docs_route(path: str, file: str, media_type: str) -> ASGIApp:
     def load() -> Reply:
         return Reply(200, (_DOCS / file).read_bytes(), media_type, headers)
 
-    @asgi(path)
+    @asgi(path, copy_scope=False)
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         await send_reply(send, load())
 
@@ -111,7 +111,7 @@ def _docs_route(path: str, file: str, media_type: str) -> ASGIApp:
 
 
 def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIApp:
-    @asgi(f"/{name}")
+    @asgi(f"/{name}", copy_scope=False)
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         given = _query_run_id(scope["query_string"])
         try:
@@ -126,7 +126,8 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIAp
             return None
         except BodyTooLarge:
             message = f"The request body exceeds the limit of {policy.max_body_size} bytes (TESSERACT_MAX_BODY_SIZE)"
-            return await _refuse_body(receive, send, errors.detail(413, message, {"connection": "close"}))
+            await _discard_body(scope, receive)
+            return await send_reply(send, errors.detail(413, message, {"connection": "close"}))
         except QueueFull:
             message = "Too many requests are waiting (TESSERACT_MAX_QUEUE); try again later"
             return await send_reply(send, errors.detail(503, message, {"retry-after": "1"}))
@@ -170,22 +171,18 @@ async def _read_body(scope: Scope, receive: Receive, request: Message, limit: in
         raise
 
 
-async def _refuse_body(receive: Receive, send: Send, reply: Reply) -> None:
-    """Send `reply` while the client is still sending, and go on reading for a while.
-
-    A connection that is closed with unread data is reset, and the client would lose the reply.
-    """
-    await start_reply(send, reply)
-    await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+async def _discard_body(scope: Scope, receive: Receive) -> None:
+    """Read on for a while: a client that is still sending reads no answer, and would find its connection reset."""
+    if header(scope, b"expect"):  # it waits for leave to send
+        return
     discarded = 0
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_DISCARD_S):
-            while discarded < _MAX_DISCARDED:
+        while discarded < _MAX_DISCARDED:
+            async with asyncio.timeout(_MAX_PAUSE_S):
                 message = await receive()
-                if message["type"] != "http.request" or not message["more_body"]:
-                    break
-                discarded += len(message["body"])
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if message["type"] != "http.request" or not message["more_body"]:
+                break
+            discarded += len(message["body"])
 
 
 async def _client_left(receive: Receive) -> None:
