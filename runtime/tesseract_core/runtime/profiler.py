@@ -7,13 +7,17 @@ import io
 import os
 import pstats
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tesseract_core.runtime.config import get_config
 
-# Frames of what carries a call to user code, and of the profiler itself.
-_FRAMEWORKS = ("granian", "litestar", "cyclopts", "anyio", "asyncio", "cProfile.py", "profiler.py")
+# Frames of what carries a call to user code. Helpers that user code calls, such as finite differences, are shown.
+_FRAMEWORKS = {"granian", "litestar", "cyclopts", "anyio", "asyncio", "pydantic", "cProfile.py"}
+_OURS = tuple(
+    str(Path(__file__).with_name(name)) for name in ("core.py", "profiler.py", "schema_generation", "tracing.py")
+)
 
 
 class Profiler:
@@ -69,5 +73,6 @@ class Profiler:
 
 def _drop_frameworks(stats: pstats.Stats) -> None:
     entries = stats.stats  # type: ignore[attr-defined]  # {(file, line, function): timings}
-    for key in [key for key in entries if any(part in _FRAMEWORKS for part in key[0].split(os.sep))]:
-        del entries[key]
+    for key in list(entries):  # the file comes first
+        if key[0].startswith(_OURS) or not _FRAMEWORKS.isdisjoint(key[0].split(os.sep)):
+            del entries[key]
