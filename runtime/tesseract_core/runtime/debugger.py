@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 
@@ -19,6 +20,8 @@ def listen() -> bool:
     config = get_config()
     if not config.debug or config.debugpy_port == 0:
         return False
+    # Else it warns, at length, about modules that come frozen with Python.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         import debugpy
     except ImportError:

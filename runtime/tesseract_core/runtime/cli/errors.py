@@ -25,9 +25,18 @@ class UsageError(Exception):
 
 
 class CommandFailed(Exception):
-    """The command did not succeed; the message is for the user, and empty if everything has been said."""
+    """The command did not succeed.
+
+    Args:
+        message: For the user; empty if everything has been said.
+        details: Lines to print before it, such as the traceback of the user's code.
+    """
 
     status = EXIT_FAILURE
+
+    def __init__(self, message: str = "", details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def report_usage_error(error: UsageError) -> None:
@@ -46,6 +55,7 @@ def report_usage_error(error: UsageError) -> None:
 
 
 def report_failure(error: CommandFailed) -> None:
+    print(error.details, end="", file=sys.stderr)
     if str(error):
         print(f"Error: {error}", file=sys.stderr)
 

@@ -61,7 +61,7 @@ def check(api_module: ModuleType, payload: Any, options: GradientCheck) -> None:
         raise CommandFailed(str(error)) from None
     if failed:
         _say("❌ Some gradient checks failed ❌")
-        raise CommandFailed("")
+        raise CommandFailed
 
 
 def _steps(eps_for: Iterable[str]) -> dict[str, float]:

@@ -12,19 +12,12 @@ from pydantic.fields import FieldInfo
 from tesseract_core.runtime.core import get_input_schema, get_output_schema
 
 
-def endpoint_help(function: Callable[..., Any], command: str, user_function: Callable[..., Any] | None) -> str:
-    """The help text of an endpoint's command.
-
-    Args:
-        function: The endpoint, as made by `create_endpoints`.
-        command: The command's name.
-        user_function: What the user's module defines for it, whose docstring is shown; None if nothing.
-    """
-    texts = [inspect.getdoc(function), inspect.getdoc(user_function) if user_function else None]
+def endpoint_help(function: Callable[..., Any], command: str) -> str:
+    """The help text of an endpoint's command; `function` as made by `create_endpoints`."""
     return "\n\n".join(
         [
             f"Usage: tesseract-runtime {command} PAYLOAD",
-            *dict.fromkeys(text for text in texts if text),
+            inspect.getdoc(function) or "",
             "PAYLOAD is JSON text, or @ and the path or URL of a file that holds it (@- for stdin).",
             "\n".join(["Input schema:", *_tree(get_input_schema(function), 1)]),
             "\n".join(["Returns:", *_tree(get_output_schema(function), 1)]),

@@ -29,17 +29,21 @@ def env_var(*parts: str) -> str:
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part the global options from the command and what follows it.
 
-    A global `--help` or completion flag counts as a command.
+    Of an option that is given several times, the last one counts: a script can append to what it was given. A global
+    `--help` or completion flag counts as a command.
     """
     commands = {*HELP_FLAGS, *COMPLETION_FLAGS}
     takes_value = {option_name(field) for field in FIELDS if field not in FLAGS}
+    given: dict[str, Sequence[str]] = {}
     position = 0
     while position < len(arguments):
         word = arguments[position]
         if not word.startswith("-") or word in commands:
             break
-        position += 2 if word in takes_value else 1
-    return list(arguments[:position]), list(arguments[position:])
+        length = 2 if word in takes_value else 1
+        given[word.partition("=")[0].replace("--no-", "--")] = arguments[position : position + length]
+        position += length
+    return [word for words in given.values() for word in words], list(arguments[position:])
 
 
 def configure(options: dict[str, str | bool]) -> None:

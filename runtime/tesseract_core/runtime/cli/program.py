@@ -30,6 +30,16 @@ FIXED_COMMANDS = {
 }
 # Their grammar is nothing, and one word: no parser need be loaded for these.
 _NO_ARGUMENTS = {"check", "openapi-schema", "health"}
+# Commands that run functions of the user, who may want to step through them.
+_DEBUGGED = {
+    "apply",
+    "jacobian",
+    "jacobian-vector-product",
+    "vector-jacobian-product",
+    "abstract-eval",
+    "test",
+    "check-gradients",
+}
 # Commands that say something about a module, and need none of the files that it reads.
 _WITHOUT_REQUIRED_FILES = {"check", "openapi-schema"}
 
@@ -61,6 +71,8 @@ class Program:
             self._general_help(before)
             return 0 if command else EXIT_USAGE_ERROR
         self._configure(before)
+        if command in _DEBUGGED and not asks_help:
+            self._attach_debugger()
         if command not in FIXED_COMMANDS:
             self._require_command(command)
         if asks_help:
@@ -99,8 +111,8 @@ class Program:
         try:
             return load_module_from_path(get_config().api_path)
         except ImportError as error:
-            traceback.print_exception(error.__cause__ or error)
-            raise CommandFailed(str(error)) from None
+            details = "".join(traceback.format_exception(error.__cause__)) if error.__cause__ else ""
+            raise CommandFailed(str(error), details) from None
 
     @cached_property
     def endpoints(self) -> dict[str, Callable[..., Any]]:
@@ -128,7 +140,7 @@ class Program:
     def _general_help(self, before: list[str]) -> None:
         from tesseract_core.runtime.cli.app import build_app, print_help
 
-        problem: Exception | None = None
+        problem: CommandFailed | None = None
         endpoints: dict[str, Callable[..., Any]] = {}
         try:
             self._configure(before)
@@ -138,7 +150,7 @@ class Program:
         print_help(build_app(self, endpoints))
         if problem is not None:
             print("\nThe commands of the endpoints are missing above:", file=sys.stderr)
-            report_failure(CommandFailed(str(problem)))
+            report_failure(problem)
 
     def _command_help(self, command: str) -> None:
         if command in FIXED_COMMANDS:
@@ -149,7 +161,7 @@ class Program:
         from tesseract_core.runtime.cli.help import endpoint_help
 
         function = self.endpoints[command]
-        print(endpoint_help(function, command, getattr(self.api_module, function.__name__, None)), file=sys.stderr)
+        print(endpoint_help(function, command), file=sys.stderr)
 
     def _completion(self, flag: str, tokens: list[str]) -> int:
         from tesseract_core.runtime.cli.app import build_app, completion
@@ -188,7 +200,6 @@ class Program:
         from tesseract_core.runtime.profiler import Profiler
 
         value = read_payload(payload, command)
-        self._attach_debugger()
         function = self.endpoints[command]
         model = validate_payload(get_input_schema(function), value, command)
         config = get_config()
@@ -206,7 +217,7 @@ class Program:
                 )
             except (Exception, SystemExit):
                 traceback.print_exc()
-                raise CommandFailed("") from None
+                raise CommandFailed from None
         self.write(content, config.output_file)
         return 1 if exit_code and result.status != "passed" else 0
 
@@ -229,7 +240,6 @@ class Program:
         from tesseract_core.runtime.core import get_input_schema
 
         value = read_payload(payload, gradients.COMMAND)
-        self._attach_debugger()
         validate_payload(get_input_schema(self.endpoints["apply"]), value, gradients.COMMAND)
         gradients.check(self.api_module, value, check)
         return 0
