@@ -40,7 +40,7 @@ try:
     field = wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, "input[type=text], textarea"))[0]
     field.send_keys("Osborne")
     field.send_keys(Keys.TAB)
-    wait.until(lambda _: browser.find_elements(By.XPATH, "//button[contains(., 'Run')]"))[-1].click()
+    wait.until(lambda _: browser.find_elements(By.XPATH, "//button[contains(., 'Submit')]"))[-1].click()
     wait.until(lambda _: "Hello Osborne!" in text())
     print(text())
 finally:
