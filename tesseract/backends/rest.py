@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from tesseract.backends import attach
@@ -74,7 +75,8 @@ class RestBackend:
     ) -> tuple[int, ContainerInfo]:
         reference: str | None = None
         try:
-            reference = self._create(spec, deadline, attached=True)
+            # Removed by us, below: an engine that removes it by itself leaves nothing to read the last state from.
+            reference = self._create(replace(spec, remove=False), deadline, attached=True)
             attach.run_attached(self.api, reference, stdout, stderr, deadline)
             status = self.wait(reference, deadline)
             return status, self.container(reference, deadline)
