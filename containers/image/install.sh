@@ -20,7 +20,7 @@ unset UV_PYTHON UV_PROJECT_ENVIRONMENT
 export UV_SYSTEM_PYTHON=0 UV_BREAK_SYSTEM_PACKAGES=0 UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_CACHE_DIR=/root/.cache/uv
 # The host's settings are there only where a build passed them on.
 if [ ! -e "${UV_CONFIG_FILE:-/}" ] || [ "${UV_CONFIG_FILE:-/}" = / ]; then unset UV_CONFIG_FILE; export UV_NO_CONFIG=1; fi
-for name in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO PIP_CONFIG_FILE; do
+for name in SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO PIP_CONFIG_FILE; do
   eval "value=\${$name:-}"
   [ -e "$value" ] || unset "$name"
 done
@@ -90,13 +90,10 @@ common_packages() {
   prune
 }
 
-# What no Tesseract uses: test suites of libraries, and descriptions of cloud services other than storage and login.
+# Test suites of libraries. Data that user code may ask for (cloud services of botocore, locales) stays.
 prune() {
-  site=$($python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-  find "$site/numpy" -type d -name tests -prune -exec rm -rf {} + 2>/dev/null || :
-  services=$site/botocore/data
-  [ ! -d "$services" ] || find "$services" -mindepth 1 -maxdepth 1 -type d \
-    ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
+  site=$($python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+  [ ! -d "$site/numpy" ] || find "$site/numpy" -type d -name tests -prune -exec rm -rf {} +
 }
 
 step_runtime() {

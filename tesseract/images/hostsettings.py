@@ -24,7 +24,7 @@ MOUNT = "/run/secrets"
 
 # What tools read, by secret. Build arguments are environment for the steps and no part of the image.
 ARGUMENTS = {
-    _CA: ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),
+    _CA: ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),  # pip reads the second one
     _PIP: ("PIP_CONFIG_FILE",),
     _UV: ("UV_CONFIG_FILE",),
 }
