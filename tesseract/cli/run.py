@@ -116,7 +116,7 @@ def _write(data: bytes) -> None:
 def _failure(request: serving.RunRequest, result: serving.RunResult, log: LineLog) -> str:
     unimplemented = "No such command" in log.text or "Unknown command" in log.text
     if result.exit_status == 2 and unimplemented:
-        return f"Error running Tesseract '{request.image}' \n\n Error: Unimplemented command '{request.command}'."
+        return f"Error running Tesseract '{request.image}'. Error: Unimplemented command '{request.command}'."
     parts = [f"Error running Tesseract: '{request.command}' ended with status {result.exit_status}."]
     parts += [text] if (text := readiness.diagnosis(result.container)) else []
     if logger.isEnabledFor(logging.INFO):

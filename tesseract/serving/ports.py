@@ -83,7 +83,9 @@ def candidates(wanted: PortRange | None, host_ip: str, *, engine_chooses: bool) 
             yield 0 if engine_chooses else free_port(host_ip)
         raise PortInUse(f"Failed to find a free port after {MAX_ATTEMPTS} attempts.")
     if wanted.fixed:
-        yield wanted.first
+        # Where a container binds the host's port by itself, a stranger's server there would pass for it.
+        if engine_chooses or is_free(host_ip, wanted.first):
+            yield wanted.first
         raise PortInUse(
             f"Port {wanted.first} was already in use on {host_ip}. Choose another, or give none and get a free one."
         )

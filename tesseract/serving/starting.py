@@ -81,15 +81,13 @@ def _start(request: ServeRequest, spec: ContainerSpec, backend: Backend, deadlin
             logger.info("Skipping the health check")
         else:
             readiness.wait(backend, container, _probe(address, request.token), deadline)
-            if request.debugger:
-                _check_debugger(backend, spec, container)
     return Served(
         container_name=container.name,
         container=container,
         url=address.url,
         socket=address.socket,
         token=request.token,
-        debugger=_debugger(request, spec, container) if request.debugger else None,
+        debugger=_debugger(request, spec, container, backend) if request.debugger else None,
     )
 
 
@@ -124,21 +122,18 @@ def _probe(address: Address, token: str | None) -> readiness.Probe:
     return readiness.healthy_tcp(reachable_ip(address.ip), address.port, token)
 
 
-def _check_debugger(backend: Backend, spec: ContainerSpec, container: ContainerInfo) -> None:
-    """Warn if the debugger does not listen where we said; images of old versions choose for themselves."""
-    said = re.search(rb"Debugger listening on \S+:(\d+)", backend.logs(container.id))
+def _debugger(request: ServeRequest, spec: ContainerSpec, container: ContainerInfo, backend: Backend) -> str | None:
+    """Where to attach, after a look at the port that really listens: images of old versions choose for themselves."""
     wanted = spec.env["TESSERACT_DEBUGPY_PORT"]
-    if said is None:
+    said = re.search(rb"Debugger listening on \S+:(\d+)", backend.logs(container.id))
+    if said is None and not request.skip_health_check:
         logger.warning("The Tesseract started no debugger; `tesseract logs %s` may say why.", container.name)
-    elif said[1].decode() != wanted:
+        return None
+    if said is not None and said[1].decode() != wanted:
         logger.warning("The debugger listens on port %s in the container, not on %s.", said[1].decode(), wanted)
-
-
-def _debugger(request: ServeRequest, spec: ContainerSpec, container: ContainerInfo) -> str | None:
-    port = int(spec.env["TESSERACT_DEBUGPY_PORT"])
     if container.host_network:
-        return f"{reachable_ip(request.host_ip)}:{port}"
+        return f"{reachable_ip(request.host_ip)}:{wanted}"
     for published in container.ports:
-        if published.container_port == port:
+        if published.container_port == int(wanted):
             return f"{reachable_ip(published.host_ip)}:{published.host_port}"
     return None
