@@ -163,6 +163,11 @@ def test_exactly_one_expectation() -> None:
         assert caught.value.errors()[0]["type"] == "value_error"
 
 
+def test_regex_must_be_one() -> None:
+    with pytest.raises(ValidationError, match="not a regular expression"):
+        TestSpec(endpoint="apply", payload={}, expected_exception="ValueError", expected_exception_regex="(")
+
+
 def test_every_key_of_a_test_case() -> None:
     case = {
         "endpoint": "apply",

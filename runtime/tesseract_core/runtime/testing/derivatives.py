@@ -6,9 +6,10 @@ by all elements that they cover.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,28 +61,52 @@ class Derivatives:
         outputs_found = dict(_arrays(outputs, get_output_schema(apply).differentiable_arrays))  # type: ignore[attr-defined]
         self._inputs = {path: inputs_found[path] for path in chosen(input_paths, inputs_found, "input path")}
         self._outputs = {path: outputs_found[path] for path in chosen(output_paths, outputs_found, "output path")}
-        self.input_shapes = {path: np.shape(value) for path, value in self._inputs.items()}
-        self.output_shapes = {path: np.shape(value) for path, value in self._outputs.items()}
-        differences = FiniteDifferences(evaluate, inputs, self._inputs, self._outputs, "central", eps)
-        self._difference = cache(differences.element_difference)
-        self._jacobian = cache(self._call_jacobian)
-        self._jvp = cache(self._call_jvp)
+        self._differences = FiniteDifferences(evaluate, inputs, self._inputs, self._outputs, "central", eps)
+        self.elements: list[tuple[str, Index]] = []
+        self.parts: dict[str, list[Index]] = {}
+        # What all endpoints and outputs share is kept for the sampled elements only; the rest is used at once.
+        self._difference = cache(self._call_apply)
         self._vjp = cache(self._call_vjp)
+        self._jacobian = lru_cache(maxsize=1)(self._call_jacobian)
+        self._jvp = lru_cache(maxsize=1)(self._call_jvp)
 
-    def reference(self, path: str, idx: Index, out: str, part: Sequence[Index]) -> np.ndarray:
-        """Central difference of elements `part` of an output with respect to element `idx` of an input."""
-        return _elements(self._difference(path, idx)[out], part)
+    def sample(self, max_inputs: int, max_per_output: int | None, rng: np.random.Generator) -> None:
+        """Choose at random what to compute, nothing twice: sets `elements` of the inputs, and `parts` of the outputs.
 
-    def computed(self, endpoint: str, path: str, idx: Index, out: str, part: Sequence[Index]) -> np.ndarray:
+        Args:
+            max_inputs: Number of input elements, shared among the inputs by their size (each gets at least one).
+            max_per_output: Number of elements of each output; None takes all.
+            rng: Where randomness comes from.
+        """
+        sizes = {path: np.size(value) for path, value in self._inputs.items()}
+        for path, value in self._inputs.items():
+            share = max(1, max_inputs * sizes[path] // max(1, sum(sizes.values())))
+            self.elements += [(path, idx) for idx in _sample(np.shape(value), share, rng)]
+        for out, value in self._outputs.items():
+            limit = np.size(value) if max_per_output is None else max_per_output
+            self.parts[out] = _sample(np.shape(value), limit, rng)
+
+    def reference(self, path: str, idx: Index, out: str) -> np.ndarray:
+        """Central difference of the sampled part of an output with respect to element `idx` of an input."""
+        return self._difference(path, idx)[out]
+
+    def computed(self, endpoint: str, path: str, idx: Index, out: str) -> np.ndarray:
         """The same as a gradient endpoint has it."""
         match endpoint:
             case "jacobian":
-                return _elements(np.asarray(self._jacobian(path)[out][path])[(..., *idx)], part)
+                return self._part(out, np.asarray(self._jacobian(path)[out][path])[(..., *idx)])
             case "jacobian_vector_product":
-                return _elements(np.asarray(self._jvp(path, idx)[out]), part)
+                return self._part(out, np.asarray(self._jvp(path, idx)[out]))
             case "vector_jacobian_product":
-                return np.array([np.asarray(self._vjp(out, element)[path])[idx] for element in part])
+                return np.array([self._vjp(out, element)[path, idx] for element in self.parts[out]])
         raise ValueError(f"{endpoint} is not a gradient endpoint")
+
+    def _part(self, out: str, values: np.ndarray) -> np.ndarray:
+        return np.array([values[element] for element in self.parts[out]])
+
+    def _call_apply(self, path: str, idx: Index) -> dict[str, np.ndarray]:
+        change = self._differences.element_difference(path, idx)
+        return {out: self._part(out, values) for out, values in change.items()}
 
     def _call_jacobian(self, path: str) -> dict[str, Any]:
         return self._call("jacobian", jac_inputs=[path], jac_outputs=list(self._outputs))
@@ -94,13 +119,14 @@ class Derivatives:
             tangent_vector={path: _one_hot(self._inputs[path], idx)},
         )
 
-    def _call_vjp(self, out: str, idx: Index) -> dict[str, Any]:
-        return self._call(
+    def _call_vjp(self, out: str, idx: Index) -> dict[tuple[str, Index], Any]:
+        result = self._call(
             "vector_jacobian_product",
             vjp_inputs=list(self._inputs),
             vjp_outputs=[out],
             cotangent_vector={out: _one_hot(self._outputs[out], idx)},
         )
+        return {(path, element): np.asarray(result[path])[element] for path, element in self.elements}
 
     def _call(self, endpoint: str, **arguments: Any) -> dict[str, Any]:
         function = self._functions[endpoint]
@@ -149,8 +175,10 @@ def _expand(node: Any, parts: list[str], path: str) -> Iterator[str]:
         yield from _expand(get_at_path(node, step), rest, f"{path}.{step}".lstrip("."))
 
 
-def _elements(values: np.ndarray, part: Sequence[Index]) -> np.ndarray:
-    return np.array([values[element] for element in part])
+def _sample(shape: tuple[int, ...], limit: int, rng: np.random.Generator) -> list[Index]:
+    size = math.prod(shape)
+    elements = range(size) if limit >= size else np.sort(rng.choice(size, limit, replace=False))
+    return [tuple(int(i) for i in np.unravel_index(element, shape)) for element in elements]
 
 
 def _one_hot(like: Any, idx: Index) -> np.ndarray:

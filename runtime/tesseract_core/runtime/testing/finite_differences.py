@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -85,16 +84,15 @@ def check_gradients(
     rng = np.random.default_rng(seed)
     with _quietly():
         derivatives = Derivatives(functions, inputs, input_paths, output_paths, base_dir, eps)
-    elements = _sample_elements(derivatives.input_shapes, max_evals, rng)
-    rows = [(path, idx, out) for path, idx in elements for out in derivatives.output_shapes]
-    parts = {out: _sample_outputs(shape, max_output_samples, rng) for out, shape in derivatives.output_shapes.items()}
+    derivatives.sample(max_evals, max_output_samples, rng)
+    rows = [(path, idx, out) for path, idx in derivatives.elements for out in derivatives.parts]
 
     for name in names:
         failures: list[GradientFailure] = []
         checks = 0
         with suppress(KeyboardInterrupt), _progress(name, len(rows), show_progress) as advance, _quietly():
             for path, idx, out in rows:
-                failure = _check(derivatives, name, path, idx, out, parts[out], rtol)
+                failure = _check(derivatives, name, path, idx, out, rtol)
                 checks += 1
                 if failure is not None:
                     failures.append(failure)
@@ -103,41 +101,18 @@ def check_gradients(
 
 
 def _check(
-    derivatives: Derivatives, endpoint: str, path: str, idx: Index, out: str, part: list[Index], rtol: float
+    derivatives: Derivatives, endpoint: str, path: str, idx: Index, out: str, rtol: float
 ) -> GradientFailure | None:
-    """Compare the derivative of `part` of the output `out` with respect to one input element."""
+    """Compare the derivative of one output with respect to one input element."""
     gradient = reference = None
     try:
-        reference = derivatives.reference(path, idx, out, part)
-        gradient = derivatives.computed(endpoint, path, idx, out, part)
+        reference = derivatives.reference(path, idx, out)
+        gradient = derivatives.computed(endpoint, path, idx, out)
         if np.allclose(gradient, reference, rtol=rtol, atol=1e-8):
             return None
     except Exception as error:
         return GradientFailure(path, out, idx, gradient, reference, f"{type(error).__name__}: {error}")
     return GradientFailure(path, out, idx, gradient, reference, None)
-
-
-def _sample_elements(
-    shapes: Mapping[str, tuple[int, ...]], max_evals: int, rng: np.random.Generator
-) -> list[tuple[str, Index]]:
-    """Input elements to check, none twice: each input's share of `max_evals`, and at least one."""
-    sizes = {path: math.prod(shape) for path, shape in shapes.items()}
-    total = sum(sizes.values())
-    elements = []
-    for path, shape in shapes.items():
-        share = max(1, max_evals * sizes[path] // total) if sizes[path] else 0
-        elements += [(path, idx) for idx in _sample(shape, share, rng)]
-    return elements
-
-
-def _sample_outputs(shape: tuple[int, ...], limit: int | None, rng: np.random.Generator) -> list[Index]:
-    return _sample(shape, math.prod(shape) if limit is None else limit, rng)
-
-
-def _sample(shape: tuple[int, ...], limit: int, rng: np.random.Generator) -> list[Index]:
-    size = math.prod(shape)
-    elements = range(size) if limit >= size else np.sort(rng.choice(size, limit, replace=False))
-    return [tuple(int(i) for i in np.unravel_index(element, shape)) for element in elements]
 
 
 @contextmanager

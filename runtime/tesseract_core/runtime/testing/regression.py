@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tesseract_core.runtime.testing.comparison import compare
 
@@ -45,6 +45,15 @@ class TestSpec(BaseModel):
     rtol: float = Field(1e-5, description="Relative tolerance.")
     skip_output_path_checks: bool = Field(False, description="Accept expected output paths that do not exist.")
     cli_config: CliConfig = Field(default_factory=CliConfig, description="Options for the host.")
+
+    @field_validator("expected_exception_regex")
+    @classmethod
+    def _is_regex(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
 
     @model_validator(mode="after")
     def _one_expectation(self) -> Self:
