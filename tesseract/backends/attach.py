@@ -29,3 +29,4 @@ def run_attached(
             (stderr if stream == STDERR else stdout)(payload)
             if deadline is not None and deadline.expired:
                 raise EngineTimeout(f"The container did not end within {deadline.seconds:g} s.")
+    api.check_alive()

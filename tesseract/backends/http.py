@@ -67,6 +67,9 @@ class EngineApi:
     def close(self) -> None:
         """Give back connections."""
 
+    def check_alive(self) -> None:
+        """Called when a stream has ended. Raises EngineUnavailable if it was the engine that ended."""
+
     def _send(
         self, method: str, path: str, params: Mapping[str, str], body: bytes | None, limits: tuple[float, float | None]
     ) -> Response:

@@ -1,7 +1,7 @@
 """Who the container's process is under Docker: the rule as a pure function.
 
-Rootful: the process has the caller's ids, nothing is mapped. Rootless: container root is the caller and nobody else in the
-container is; another id is given on request, but its files belong to a subordinate id outside.
+Rootful: the process has the caller's ids, nothing is mapped. Rootless: container root is the caller and nobody else is;
+another id is given on request, but its files belong to a subordinate id outside.
 """
 
 from __future__ import annotations

@@ -24,17 +24,17 @@ def docker_reference(reference: str) -> str:
 
 def image(api: EngineApi, reference: str, deadline: Deadline | None = None) -> ImageInfo:
     """One image. Raises: ImageNotFound."""
-    name = docker_reference(reference)
-    if not name.strip():
-        raise _not_found(reference)
-    try:
-        return image_info(api.request("GET", f"/images/{quote(name)}/json", deadline=deadline))
-    except NotFound as exc:
-        raise _not_found(reference) from exc
-    except APIError as exc:
-        if exc.status in (400, 404):
-            raise _not_found(reference) from exc
-        raise
+    for name in dict.fromkeys((docker_reference(reference), reference)):
+        if not name.strip():
+            continue
+        try:
+            return image_info(api.request("GET", f"/images/{quote(name)}/json", deadline=deadline))
+        except NotFound:
+            continue
+        except APIError as exc:
+            if exc.status not in (400, 404):
+                raise
+    raise ImageNotFound(f"Image {reference} not found. Build it with `tesseract build`, or see `tesseract list`.")
 
 
 def images(api: EngineApi, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
@@ -97,7 +97,3 @@ def _layers(found: ImageInfo) -> list[str]:
 
 def _delete(api: EngineApi, reference: str) -> None:
     api.request("DELETE", f"/images/{quote(reference)}", params={"force": False}, timeout=600)
-
-
-def _not_found(reference: str) -> ImageNotFound:
-    return ImageNotFound(f"Image {reference} not found. Build it with `tesseract build`, or see `tesseract list`.")

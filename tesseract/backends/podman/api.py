@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tesseract.backends.http import EngineApi, Response, never_connected
 from tesseract.backends.podman import service
 from tesseract.backends.podman.endpoint import Endpoint
-from tesseract.errors import EngineError
+from tesseract.backends.podman.ping import ping
+from tesseract.errors import EngineError, EngineUnavailable
 
 if TYPE_CHECKING:
     from podman.api.client import APIClient
@@ -36,6 +37,13 @@ class PodmanApi(EngineApi):
         if self._client is not None:
             self._client.close()
             self._client = None
+
+    def check_alive(self) -> None:
+        # The private service would be started again at the next request, and nobody would notice the lost output.
+        if self.endpoint.socket is not None and ping(self.url, 5.0) is None:
+            raise EngineUnavailable(
+                f"The connection to Podman at {self.url} was lost while a container ran. Try again."
+            )
 
     def _send(
         self, method: str, path: str, params: Mapping[str, str], body: bytes | None, limits: tuple[float, float | None]

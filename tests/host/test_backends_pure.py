@@ -1,0 +1,389 @@
+"""Decisions of the backends that need no engine: identity, mounts, CDI, texts, references, selection, settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tesseract import errors, settings
+from tesseract.backends import cdi, inspect, select
+from tesseract.backends.docker.endpoint import find as find_docker
+from tesseract.backends.docker.identity import identity as docker_identity
+from tesseract.backends.mounts import with_nested
+from tesseract.backends.podman.endpoint import find as find_podman
+from tesseract.backends.podman.identity import identity as podman_identity
+from tesseract.backends.runtime_dir import runtime_dir
+from tesseract.backends.spec import Mount, UserMapping
+from tesseract.backends.text import engine_error, memory_bytes, short_reference
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.fixture(autouse=True)
+def _clean_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("TESSERACT_") or name in ("CONTAINER_HOST", "DOCKER_HOST", "DOCKER_CONTEXT", "CONDA_EXE"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(settings, "_overrides", {})
+
+
+def me(**more: object) -> UserMapping:
+    return UserMapping(1000, 1001, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "rootless", "user", "userns"),
+    [
+        (me(), True, "1000:1001", "keep-id"),
+        (me(uid=1000), True, "1000:1001", "keep-id"),
+        (me(uid=4242), True, "4242:4242", "keep-id:uid=4242,gid=4242"),
+        (me(uid=4242, gid=7), True, "4242:7", "keep-id:uid=4242,gid=7"),
+        (me(uid=0), True, "0:0", None),
+        (me(uid=0, gid=0), True, "0:0", None),
+        (me(userns="host"), True, "0:0", None),
+        (me(userns="host", uid=5, gid=5), True, "5:5", None),
+        (me(userns="auto"), True, None, "auto"),
+        (me(userns="nomap", uid=5), True, "5:5", "nomap"),
+        (me(userns="keep-id:uid=3,gid=3", uid=3), True, "3:3", "keep-id:uid=3,gid=3"),
+        (me(), False, "1000:1001", None),
+        (me(uid=4242), False, "4242:4242", None),
+        (None, True, None, None),
+    ],
+)
+def test_podmans_identity(mapping: UserMapping | None, rootless: bool, user: str | None, userns: str | None) -> None:
+    found = podman_identity(mapping, rootless, has_groups=True)
+    assert (found.user, found.userns) == (user, userns)
+    assert found.keep_groups is (rootless and mapping is not None)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "rootless", "user"),
+    [
+        (me(), False, "1000:1001"),
+        (me(uid=4242), False, "4242:4242"),
+        (me(), True, "0:0"),
+        (me(uid=4242), True, "4242:4242"),
+        (me(uid=0), True, "0:0"),
+        (None, False, None),
+    ],
+)
+def test_dockers_identity(mapping: UserMapping | None, rootless: bool, user: str | None) -> None:
+    assert docker_identity(mapping, rootless).user == user
+
+
+def test_docker_has_no_podman_namespaces() -> None:
+    with pytest.raises(errors.InvalidValue, match="auto"):
+        docker_identity(me(userns="auto"), False)
+
+
+MOUNTINFO = """\
+22 1 8:1 / / rw - ext4 /dev/sda1 rw
+30 22 0:30 / /data rw - ext4 /dev/sdb rw
+31 30 0:31 / /data/sub rw - tmpfs tmpfs rw
+32 31 0:32 / /data/sub/deep rw - tmpfs tmpfs rw
+33 30 0:33 / /data/with\\040space rw - tmpfs tmpfs rw
+34 22 0:34 / /database rw - tmpfs tmpfs rw
+"""
+
+
+def test_nested_mounts_get_read_only_binds_of_their_own() -> None:
+    bind = Mount("bind", "/data", "/inputs", read_only=True, options=("z",))
+    found = with_nested([bind], MOUNTINFO)
+    assert [(mount.source, mount.target) for mount in found] == [
+        ("/data", "/inputs"),
+        ("/data/sub", "/inputs/sub"),
+        ("/data/sub/deep", "/inputs/sub/deep"),
+        ("/data/with space", "/inputs/with space"),
+    ]
+    assert all(mount.read_only and mount.options == ("z",) for mount in found)
+
+
+def test_nested_mounts_leave_everything_else_alone() -> None:
+    mounts = (
+        Mount("bind", "/data", "/out"),
+        Mount("volume", "data", "/v", read_only=True),
+        Mount("bind", "/data/sub", "/in", read_only=True),
+        Mount("bind", "/elsewhere", "/in/deep"),
+    )
+    assert with_nested(mounts, MOUNTINFO) == mounts, "what the user mounts there himself is not covered"
+
+
+CDI_SPEC = """\
+cdiVersion: "0.5.0"
+kind: nvidia.com/gpu
+containerEdits: {deviceNodes: [{path: /dev/nvidiactl}]}
+devices:
+- {name: "0", containerEdits: {deviceNodes: [{path: /dev/nvidia0}]}}
+- {name: GPU-8a5f, containerEdits: {deviceNodes: [{path: /dev/nvidia0, hostPath: /dev/other}]}}
+- {name: all, containerEdits: {}}
+"""
+
+
+def test_cdi_specs_are_read_and_broken_ones_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "nvidia.yaml").write_text(CDI_SPEC)
+    (tmp_path / "broken.yaml").write_text("kind: [")
+    (tmp_path / "other.json").write_text('{"kind": "example.com/npu", "devices": [{"name": "x"}]}')
+    (tmp_path / "notes.txt").write_text("no specification")
+    specs = cdi.read_specs([tmp_path, tmp_path / "absent"])
+    assert [name for spec in specs for name in spec.names] == [
+        "nvidia.com/gpu=0",
+        "nvidia.com/gpu=GPU-8a5f",
+        "nvidia.com/gpu=all",
+        "example.com/npu=x",
+    ]
+    assert specs[0].device_nodes == ("/dev/nvidiactl", "/dev/nvidia0", "/dev/other")
+    assert cdi.resolve(["0", "GPU-8a5f", "all", "example.com/npu=x", "nvidia.com/gpu=0"], specs) == (
+        "nvidia.com/gpu=0",
+        "nvidia.com/gpu=GPU-8a5f",
+        "nvidia.com/gpu=all",
+        "example.com/npu=x",
+    )
+    with pytest.raises(errors.GpuNotFound, match=r"gpu=7.*there are: nvidia.com/gpu=0, .*nvidia-ctk cdi generate"):
+        cdi.resolve(["7"], specs)
+    with pytest.raises(errors.GpuNotFound, match="there is none on this machine"):
+        cdi.resolve(["0"], [])
+
+
+def test_the_users_own_cdi_directory_needs_a_newer_podman() -> None:
+    environ = {"XDG_RUNTIME_DIR": "/run/user/7"}
+    assert Path("/run/user/7/cdi") not in cdi.spec_dirs((5, 4), environ)
+    assert Path("/run/user/7/cdi") in cdi.spec_dirs((5, 5), environ)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        ("rootlessport listen tcp 127.0.0.1:18060: bind: address already in use", errors.PortInUse, "Port 18060"),
+        (
+            "driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:8080 failed: port is "
+            "already allocated",
+            errors.PortInUse,
+            "Port 8080",
+        ),
+        ("rootlessport cannot expose privileged port 80, you can add...", errors.APIError, "Port 80 is privileged"),
+        (
+            'creating container storage: the container name "a" is already in use by 0123. You have to remove it',
+            errors.NameInUse,
+            "'a'",
+        ),
+        ('Conflict. The container name "/b" is already in use by container "01"', errors.NameInUse, "'b'"),
+        (
+            "setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=7",
+            errors.GpuNotFound,
+            "'nvidia.com/gpu=7'",
+        ),
+        ('could not select device driver "" with capabilities: [[gpu]]', errors.GpuNotFound, "nvidia-ctk"),
+        ("localhost/nope: image not known", errors.ImageNotFound, "localhost/nope"),
+        ("No such image: nope:latest", errors.ImageNotFound, "nope:latest"),
+        ('short-name "x" did not resolve to an alias', errors.ImageNotFound, "Image x not found"),
+        ('no container with name or ID "c" found: no such container', errors.ContainerNotFound, "Container c"),
+        ("No such container: d", errors.ContainerNotFound, "Container d"),
+        ("unable to find network with name or ID pasta: network not found", errors.NetworkNotFound, "pasta"),
+        ("network lab not found", errors.NetworkNotFound, "lab"),
+        (
+            'command required for rootless mode with multiple IDs: exec: "newuidmap": executable file not found',
+            errors.EngineUnavailable,
+            "Install uidmap",
+        ),
+        (
+            'cannot find UID/GID for user dave: no subuid ranges found for user "dave" in /etc/subuid - check rootless',
+            errors.EngineUnavailable,
+            "--add-subgids 100000-165535 dave",
+        ),
+        (
+            "keep-id requires additional UIDs or GIDs defined in /etc/subuid and /etc/subgid to function correctly",
+            errors.EngineUnavailable,
+            "podman system migrate",
+        ),
+        ("statfs /x: no such file or directory", errors.APIError, "Source path /x does not exist"),
+        (
+            'invalid mount config for type "bind": bind source path does not exist: /y',
+            errors.APIError,
+            "Source path /y does not exist",
+        ),
+        ("something\n  new", errors.APIError, "Podman refused: something new"),
+    ],
+)
+def test_what_engines_say_becomes_one_line(said: str, kind: type[errors.EngineError], told: str) -> None:
+    error = engine_error("Podman", f"Error: {said}")
+    assert type(error) is kind
+    assert told in str(error)
+    assert "\n" not in str(error)
+
+
+def test_memory() -> None:
+    assert [memory_bytes(text) for text in ("512m", "2g", "1024", "1.5G", "6MB", "1kib")] == [
+        512 << 20, 2 << 30, 1024, 3 << 29, 6 << 20, 1024,
+    ]  # fmt: skip
+    with pytest.raises(errors.InvalidValue, match="lots"):
+        memory_bytes("lots")
+
+
+def test_references_are_short() -> None:
+    assert short_reference("localhost/mul:latest") == "mul:latest"
+    assert short_reference("docker.io/library/debian:12") == "docker.io/library/debian:12"
+
+
+def test_documents_with_nothing_in_them() -> None:
+    image = inspect.image_info({"Id": "1", "Config": None, "RepoTags": None})
+    assert (image.tags, dict(image.env), dict(image.labels), image.size) == ((), {}, {}, 0)
+    container = inspect.container_info({"Id": "2"})
+    assert (container.status, container.exit_code, container.ports) == ("unknown", None, ())
+
+
+def test_what_a_keep_id_copy_takes_is_told_apart() -> None:
+    attrs = {"Id": "1", "Size": 250_000_000}
+    image = inspect.image_info(attrs, [{"Size": 100_000_000}, {"Size": 20_000_000}, {"Size": 0}])
+    assert (image.size, image.mapped_size) == (120_000_000, 130_000_000)
+
+
+# ---- selection ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty PATH, to be filled."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def _program(directory: Path, name: str, prints: str = "") -> Path:
+    path = directory / name
+    path.write_text(f"#!/bin/sh\necho {prints}\n")
+    path.chmod(0o755)
+    return path
+
+
+def choose(engine: str | None = None) -> tuple[str, str]:
+    config = settings.get_config()
+    given = config.docker_executable if "docker_executable" in config.model_fields_set else None
+    return select.choose(engine, config, given)
+
+
+def test_podman_is_preferred(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.EngineUnavailable, match="apt-get install podman"):
+        choose()
+    _program(programs, "docker")
+    assert choose() == ("docker", "auto: no podman, docker is installed")
+    _program(programs, "podman")
+    assert choose()[0] == "podman"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///somewhere")
+    assert choose()[0] == "podman"
+    monkeypatch.setenv("TESSERACT_ENGINE", "docker")
+    assert choose() == ("docker", "TESSERACT_ENGINE says docker")
+    assert choose("podman") == ("podman", "--engine says podman")
+
+
+@pytest.mark.parametrize(
+    ("words", "engine"),
+    [
+        ("podman --remote", "podman"),
+        ("docker --context lab", "docker"),
+        ("sudo docker", "docker"),
+        ("sudo -n podman", "podman"),
+        ("wrapper", "podman"),
+    ],
+)
+def test_the_executable_names_the_engine(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, words: str, engine: str
+) -> None:
+    for name in ("podman", "docker", "sudo"):
+        _program(programs, name)
+    _program(programs, "wrapper", "podman version 4.3.1")
+    monkeypatch.setenv("TESSERACT_DOCKER_EXECUTABLE", words)
+    assert choose()[0] == engine
+
+
+def test_wrong_settings_are_one_line(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.InvalidValue, match="Unknown engine 'lxc'"):
+        select.get_backend("lxc")
+    monkeypatch.setenv("TESSERACT_DOCKER_EXECUTABLE", "no-such-program --flag")
+    with pytest.raises(
+        errors.InvalidValue, match="TESSERACT_DOCKER_EXECUTABLE: Executable `no-such-program` not found"
+    ):
+        select.get_backend()
+
+
+def test_words_of_podman_that_name_a_connection(programs: Path) -> None:
+    podman = str(_program(programs, "podman"))
+    found = find_podman((podman, "--url", "ssh://host/run/podman.sock"), "given", {})
+    assert (found.url, found.private) == ("ssh://host/run/podman.sock", False)
+    assert found.command == [podman, "--url", "ssh://host/run/podman.sock"]
+    assert find_podman((podman, "--url=tcp://h:1"), "given", {}).url == "tcp://h:1"
+
+
+def test_sudo_podman_gets_a_service_of_its_own(programs: Path, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    plain = find_podman((str(_program(programs, "podman")),), "given", {"XDG_RUNTIME_DIR": str(runtime)})
+    sudo = find_podman(("/usr/bin/sudo", "podman"), "given", {"XDG_RUNTIME_DIR": str(runtime)})
+    assert plain.url == f"unix://{runtime}/tesseract/podman.sock"
+    assert sudo.private
+    assert sudo.url != plain.url
+
+
+def test_words_of_docker_that_name_a_connection(programs: Path) -> None:
+    docker = str(_program(programs, "docker", '\'[{"Endpoints": {"docker": {"Host": "tcp://lab:2375"}}}]\''))
+    assert find_docker((docker, "-H", "unix:///x.sock"), "given", {}).url == "unix:///x.sock"
+    assert find_docker((docker, "--context=lab"), "given", {}).url == "tcp://lab:2375"
+    assert find_docker((docker,), "given", {"DOCKER_HOST": "tcp://h:1"}).url == "tcp://h:1"
+    sudo = find_docker(("/usr/bin/sudo", "docker"), "given", {})
+    assert sudo.dial == ("/usr/bin/sudo", "docker", "system", "dial-stdio")
+
+
+def test_a_runtime_directory_must_be_ours_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = tmp_path / "good"
+    good.mkdir(mode=0o700)
+    assert runtime_dir({"XDG_RUNTIME_DIR": str(good)}) == good / "tesseract"
+    assert (good / "tesseract").stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    link = tmp_path / "link"
+    link.symlink_to(good)
+    if os.getuid() == 0:
+        return
+    caplog.clear()
+    for bad in (shared, link, tmp_path / "absent/below"):
+        environ = {"XDG_RUNTIME_DIR": str(bad), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+        assert runtime_dir(environ).parent != bad
+        assert "is not usable" in caplog.text
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_the_environment_is_read_again_and_overrides_stick(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.get_config().docker_executable == ("docker",)
+    assert settings.get_config().docker_run_args == ()
+    monkeypatch.setenv("TESSERACT_DOCKER_RUN_ARGS", "--label 'a=b c'")
+    assert settings.get_config().docker_run_args == ("--label", "a=b c")
+    monkeypatch.setenv("TESSERACT_DOCKER_RUN_ARGS", "--ipc=host")
+    assert settings.get_config().docker_run_args == ("--ipc=host",)
+    settings.update_config(docker_run_args=["--from", "code"])
+    monkeypatch.setenv("TESSERACT_DOCKER_RUN_ARGS", "--ignored")
+    assert settings.get_config().docker_run_args == ("--from", "code")
+    path = _program(programs, "engine")
+    assert settings.update_config(docker_executable="engine --flag").docker_executable == (str(path), "--flag")
+    monkeypatch.setenv("TESSERACT_NAME", "of the runtime")
+    assert settings.get_config().model_fields_set == {"docker_run_args", "docker_executable"}
+
+
+def test_wrong_values_are_pydantics_errors_and_change_nothing(programs: Path) -> None:
+    (programs / "text").write_text("no program")
+    (programs / "folder").mkdir()
+    for value, said in (
+        ("nope", "Executable `nope` not found."),
+        (str(programs / "text"), "is not executable."),
+        (str(programs / "folder"), "is not a file."),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            settings.update_config(docker_executable=value)
+    with pytest.raises(ValidationError, match="Unknown setting"):
+        settings.update_config(no_such_setting=1)
+    with pytest.raises(ValidationError, match="must be one of auto, podman, docker"):
+        settings.update_config(engine="lxc")
+    assert settings.get_config() == settings.HostConfig()
