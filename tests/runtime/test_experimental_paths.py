@@ -111,7 +111,7 @@ def test_require_file(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatc
     with pytest.raises(FileNotFoundError):
         require_file("sub")
     for wrong in ("nothing.txt", "../../outside.txt"):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=f"required file: .*{wrong}.*--input-path"):
             require_file(wrong)
     monkeypatch.setattr(experimental, "SKIP_REQUIRED_FILE_CHECK", True)
     assert require_file("nothing.txt") == Path("nothing.txt")

@@ -183,6 +183,23 @@ def test_moving_copies_only_what_lies_on_the_path() -> None:
     assert whole.parts[1].x[0] == 2.0
 
 
+def test_apply_may_change_its_inputs_in_place(inputs: Inputs) -> None:
+    class Two(BaseModel):
+        x: Differentiable[Array[(2,), Float64]]
+        scale: Array[(2,), Float64]
+
+    def apply(inputs: Two) -> dict[str, Any]:
+        inputs.scale *= 2
+        inputs.x *= inputs.scale
+        return {"y": inputs.x}
+
+    two = Two(x=[1.0, 2.0], scale=[3.0, 4.0])
+    for algorithm in ("central", "forward"):
+        jacobian = finite_difference_jacobian(apply, two, {"x"}, {"y"}, algorithm=algorithm)  # type: ignore[arg-type]
+        np.testing.assert_allclose(jacobian["y"]["x"], np.diag([6.0, 8.0]), atol=1e-8)
+    np.testing.assert_array_equal(two.scale, [3.0, 4.0])
+
+
 def test_root_models_and_integer_keys() -> None:
     class Table(RootModel[dict[int, Array[(None,), Float64]]]):
         pass

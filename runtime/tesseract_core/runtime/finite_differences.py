@@ -1,8 +1,8 @@
 """Gradients of `apply` by finite differences, for Tesseracts that have no derivatives of their own.
 
 Every evaluation of `apply` serves all outputs, so a central Jacobian with N input elements costs 2 N + 1 evaluations
-whatever the number of outputs. `eps` is an absolute step in the units of the input. Parts of the inputs that do not
-move are shared by all evaluations, so `apply` must not change them in place.
+whatever the number of outputs. `eps` is an absolute step in the units of the input. Nested models that do not move are
+shared by all evaluations, so `apply` must not change arrays in them in place.
 
 Formulas: central (f(x+e) - f(x-e)) / 2e, forward (f(x+e) - f(x)) / e, and simultaneous perturbation (SPSA): all
 elements move by ±e at once, J_ij is the mean over samples of (f_i(x+eD) - f_i(x-eD)) / (2 e D_j)
@@ -249,7 +249,8 @@ class FiniteDifferences:
 
     def evaluate(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs, with other values for some of the inputs."""
-        result = self.apply_fn(moved(self.inputs, values))
+        # At the starting point, too, `apply` gets a copy, which it may change.
+        result = self.apply_fn(moved(self.inputs, values or self.start))
         return {path: _as_float64(get_at_path(result, path), path) for path in self.outputs}
 
     def element_differences(self, base: dict[str, Array] | None) -> Iterator[tuple[str, Index, dict[str, Array]]]:

@@ -85,7 +85,10 @@ def require_file(file_path: str | Path) -> Path:
 
     if experimental.SKIP_REQUIRED_FILE_CHECK:
         return Path(file_path)
-    resolved = _input_path(Path(file_path))
+    try:
+        resolved = _input_path(Path(file_path))
+    except ValueError as error:
+        raise ValueError(f"required file: {error}; give the directory that holds it with --input-path") from None
     if not resolved.is_file():
         raise FileNotFoundError(f"required file {file_path} is not a regular file")
     return resolved
