@@ -13,7 +13,22 @@ from tesseract_core.runtime.schema_types import ArrayFlags, PydanticArrayAnnotat
 
 pytestmark = pytest.mark.fast
 
-DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "bool", "uint8", "uint16", "uint32", "uint64", "complex64", "complex128"]
+DTYPES = [
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "complex64",
+    "complex128",
+]
 
 
 def validate(array_type: Any, value: Any, **context: Any) -> Any:

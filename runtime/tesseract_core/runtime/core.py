@@ -199,8 +199,8 @@ def _apply(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
 class _ResultValidator:
     """Validates what `apply` returns. Arrays are not copied.
 
-    Validators of the user's models have run already where an instance of `OutputSchema` is returned; then its fields are
-    only checked against their types, so that nothing runs twice.
+    Validators of the user's models have run already where an instance of `OutputSchema` is returned; then its fields
+    are only checked against their types, so that nothing runs twice.
     """
 
     def __init__(self, result: type[BaseModel], user_outputs: type[BaseModel]) -> None:

@@ -65,8 +65,8 @@ def build_openapi(endpoints: Sequence[Callable[..., Any]], config: Any) -> dict[
         config: Has `name`, `description` and `version` (the runtime's configuration).
     """
     references, components = _schemas(endpoints)
-    # Environment variables of an image hold line breaks as two characters. Clients take the key as optional, and stumble
-    # over an empty text (tesseract-streamlit).
+    # Environment variables of an image hold line breaks as two characters. Clients take the key as optional, and
+    # stumble over an empty text (tesseract-streamlit).
     description = {"description": config.description.replace("\\n", "\n")} if config.description else {}
     return {
         "openapi": "3.1.0",

@@ -59,11 +59,16 @@ def to_numeric(value: Any, dtype: str | None = None) -> np.ndarray:
         array = np.asarray(value, order="C")
     except Exception as error:  # ragged lists, and whatever a foreign `__array__` raises
         raise errors.non_numeric(str(error).partition("\n")[0][:200]) from None
-    if array.dtype.kind in "fO" and dtype is not None and isinstance(value, list | tuple):
+    kind, wants_integers = array.dtype.kind, dtype is not None and np.dtype(dtype).kind in "iu"
+    if (
+        dtype is not None
+        and isinstance(value, list | tuple | int)
+        and (kind == "O" or (kind == "f" and wants_integers))
+    ):
         items = np.array(value, dtype=object)
-        if np.dtype(dtype).kind in "iu" and all(type(item) is int for item in items.flat):
+        if wants_integers and all(type(item) is int for item in items.flat):
             return exact_integers(items, dtype)
-        if array.dtype.kind == "O" and all(type(item) in (int, float) for item in items.flat):
+        if kind == "O" and all(type(item) in (int, float) for item in items.flat):
             return _as_floats(items, dtype)
     if array.dtype.kind not in _NUMERIC_KINDS:
         raise errors.non_numeric()
