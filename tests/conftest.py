@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import leaks, needs
+from support.images import remove_image
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE_IMAGE = "docker.io/library/debian:bookworm-slim"
@@ -91,4 +92,4 @@ def tesseract_image(
     yield build
     if os.environ.get("TESSERACT_KEEP_IMAGES") != "1":
         for name in sorted(built):
-            subprocess.run(["podman", "rmi", "-f", f"localhost/{name}:latest"], capture_output=True, check=False)
+            remove_image(name)

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 # Images that tests share and keep: the base image and what stands for it.
-SHARED_IMAGES = ("docker.io/library/debian", "localhost/base", "localhost/podman-pause", "localhost/debian")
+SHARED_IMAGES = (
+    "localhost/tesseract-mlflow-server",
+    "docker.io/library/debian",
+    "localhost/base",
+    "localhost/podman-pause",
+    "localhost/debian",
+)
 
 _before: dict[str, Counter[str]] = {}
 _leaks: list[str] = []
