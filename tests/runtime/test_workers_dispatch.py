@@ -106,6 +106,7 @@ def test_user_code_is_never_entered_twice_in_a_process(server: Served) -> None:
 def test_threads_blas_and_child_programs_work_as_in_a_plain_process(server: Served) -> None:
     assert server.post("/apply", call("threads")).json["value"] == 500
     assert server.post("/apply", call("child", 0.01)).status == 200
+    assert server.post("/apply", call("pool")).json["value"] == 45
 
 
 @pytest.mark.parametrize("how", ["kill", "segfault", "exit", "fork_then_die"])

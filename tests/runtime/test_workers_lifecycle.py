@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -161,6 +162,26 @@ def test_all_workers_see_the_command_line(tmp_path: Path) -> None:
         assert {answer.headers["content-type"] for answer in answers} == {"application/json+base64"}
         assert (server.output / "run_x").is_dir()
         assert not (server.output.parent / "run_x").exists()
+
+
+def test_ipv6(tmp_path: Path) -> None:
+    server = start(API, tmp_path, serve_options=("--host", "::1"))
+    try:
+        eventually(lambda: f"http://[::1]:{server.port}" in server.log, "the server says where it listens")
+        connection = http.client.HTTPConnection("::1", server.port, timeout=30)
+        eventually(lambda: connects(connection), "the server answers")
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+    finally:
+        assert stop(server) == 0
+
+
+def connects(connection: http.client.HTTPConnection) -> bool:
+    try:
+        connection.connect()
+    except OSError:
+        return False
+    return True
 
 
 # Unix socket

@@ -1,6 +1,7 @@
 """A Tesseract whose calls keep their process busy in the way that the request says, and tell when and where."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -22,7 +23,8 @@ worker.join()
 
 class InputSchema(BaseModel):
     how: Literal[
-        "nothing", "sleep", "hold_gil", "kill", "segfault", "exit", "threads", "child", "fork_then_die", "note"
+        *("nothing", "sleep", "hold_gil", "note", "threads", "child", "pool"),
+        *("kill", "segfault", "exit", "fork_then_die"),
     ]
     seconds: float = 0
     path: str = ""
@@ -57,6 +59,9 @@ def apply(inputs: InputSchema) -> OutputSchema:
             assert threading.current_thread() is threading.main_thread()
         case "child":
             value = subprocess.run(["sleep", str(inputs.seconds)], check=True).returncode
+        case "pool":
+            with multiprocessing.get_context("fork").Pool(2) as pool:  # terminated at the end of the block
+                value = float(sum(pool.map(abs, range(10))))
         case "fork_then_die":
             if os.fork() == 0:
                 time.sleep(inputs.seconds)

@@ -48,10 +48,8 @@ def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, 
     `load()` imports the user's module. An `Announcement` is written to the pipe `announce_fd`, which is then closed.
     In debug mode the process that is `debuggable` starts the debugger first: there is one port for it.
     """
-    # The HTTP side drains on these; a process that computes just goes on. A handler rather than SIG_IGN, because
-    # programs which user code starts would inherit that and could not be terminated.
     for number in SHUTDOWN_SIGNALS:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _carry_on)
         signal.siginterrupt(number, False)
     if debuggable:
         debugger.listen()
@@ -66,10 +64,14 @@ def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, 
     current: Job | None = None
 
     def let_go() -> None:
-        # A forked child of user code must not keep the reply's socket open: its end-of-file reports our death.
+        """Make a child that user code forks an ordinary process."""
+        # The end-of-file of the reply's socket reports our death, so nobody else may hold it.
         receiver.close()
         if current is not None:
             current.close()
+        for number in SHUTDOWN_SIGNALS:
+            if signal.getsignal(number) is _carry_on:
+                signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
 
     os.register_at_fork(after_in_child=let_go)
     while (current := Job.take(receiver)) is not None:
@@ -77,6 +79,13 @@ def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, 
             current.reply(handler.answer(current.request))
         current.close()
     return 0
+
+
+def _carry_on(*_: object) -> None:
+    """Handle a signal to stop: the HTTP side drains, and a process that computes just goes on.
+
+    A handler rather than SIG_IGN, which programs that user code starts would inherit: nobody could terminate them.
+    """
 
 
 def _explain(error: BaseException) -> str:

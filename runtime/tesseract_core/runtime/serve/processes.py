@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -44,7 +45,7 @@ def fork(target: Callable[[], int]) -> int:
         signal.set_wakeup_fd(-1)
         for number in (*SHUTDOWN_SIGNALS, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        atexit._clear()
+        _forget_exit_hooks()
         status = target()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -53,6 +54,14 @@ def fork(target: Callable[[], int]) -> int:
     finally:
         _leave(status)
     raise AssertionError("unreachable")
+
+
+def _forget_exit_hooks() -> None:
+    """Drop the exit hooks of the process that forked this one, except those that modules register for themselves."""
+    atexit._clear()
+    atexit.register(logging.shutdown)
+    if "multiprocessing.util" in sys.modules:
+        atexit.register(sys.modules["multiprocessing.util"]._exit_function)
 
 
 def _leave(status: int) -> None:
