@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,10 +99,11 @@ def test_tmpfs(python: Python, run: Run) -> None:
 
 
 def test_engine_arguments_keep_mounts(python: Python, run: Run, shared_dir: Path) -> None:
-    (shared_dir / "a file").write_text("x")
-    mounts = (Mount("bind", str(shared_dir), "/data", read_only=True), Mount("tmpfs", "", "/t", options=("mode=1777",)))
+    inputs = shared_dir / "run at 12:30"
+    inputs.mkdir()
+    (inputs / "a file").write_text("x")
+    mounts = (Mount("bind", str(inputs), "/data", read_only=True), Mount("tmpfs", "", "/t", options=("mode=1777",)))
     code = "import os; print(os.listdir('/data')); open('/t/x', 'w'); open('/data/new', 'w')"
     status, out, err, _ = run(python(code, mounts=mounts, raw_args=("--env=A=1",)))
     assert (status, out) == (1, b"['a file']\n")
     assert b"Read-only file system" in err
-    assert stat.S_ISREG((shared_dir / "a file").stat().st_mode)

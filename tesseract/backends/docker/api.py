@@ -50,7 +50,7 @@ class DockerApi(EngineApi):
                 if self.endpoint.dial:
                     from tesseract.backends.docker.dial import DialAdapter
 
-                    self._client = APIClient(base_url="http://localhost", version=API_VERSION)
+                    self._client = APIClient(base_url="http://localhost:2375", version=API_VERSION)
                     self._client.mount("http://", DialAdapter(self.endpoint.dial))
                 else:
                     tls = _tls(self.url)

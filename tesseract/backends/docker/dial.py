@@ -32,14 +32,14 @@ class _DialConnection(urllib3.connection.HTTPConnection):
     def close(self) -> None:
         super().close()
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
+            self._process.kill()  # it holds nothing, and would wait for its other side
+            self._process.wait()
             self._process = None
 
 
 class _DialPool(urllib3.HTTPConnectionPool):
     def __init__(self, argv: Sequence[str]) -> None:
-        super().__init__("localhost")
+        super().__init__("localhost", maxsize=10)
         self._argv = argv
 
     def _new_conn(self) -> Any:

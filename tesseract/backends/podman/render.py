@@ -7,6 +7,7 @@ restart policy (a container that crashes at once under one deadlocks podman 4.3)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,10 +119,9 @@ def create_arguments(
         words.append("--read-only")
     if spec.remove:
         words.append("--rm")
-    words += spec.raw_args
     if spec.entrypoint is not None:
-        words.append(f"--entrypoint={_json(spec.entrypoint)}")
-    return [*words, spec.image, *spec.command]
+        words.append(f"--entrypoint={json.dumps(list(spec.entrypoint))}")
+    return [*words, *spec.raw_args, spec.image, *spec.command]
 
 
 def _mounts(spec: ContainerSpec) -> list[Mount]:
@@ -154,8 +154,10 @@ def _volume_payload(mount: Mount) -> dict[str, Any]:
 def _mount_argument(mount: Mount) -> str:
     if mount.kind == "tmpfs":
         return f"--tmpfs={mount.target}" + (f":{','.join(mount.options)}" if mount.options else "")
-    mode = ",".join(["ro" if mount.read_only else "rw", *mount.options])
-    return f"--volume={mount.source}:{mount.target}:{mode}"
+    mode = ["ro" if mount.read_only else "rw", *mount.options]
+    if ":" in mount.source + mount.target:  # which --volume could not tell from its separators
+        return f"--mount=type={mount.kind},source={mount.source},target={mount.target},{','.join(mode)}"
+    return f"--volume={mount.source}:{mount.target}:{','.join(mode)}"
 
 
 def _network_payload(network: NetworkAttachment) -> dict[str, Any]:
@@ -199,9 +201,3 @@ def _identity_payload(who: Identity) -> dict[str, Any]:
 
 def _bracketed(ip: str) -> str:
     return f"[{ip}]" if ":" in ip else ip
-
-
-def _json(words: Sequence[str]) -> str:
-    import json
-
-    return json.dumps(list(words))

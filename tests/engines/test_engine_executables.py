@@ -1,0 +1,72 @@
+"""Executables of several words: another user's engine, reached under the words given."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tesseract.backends.docker.driver import DockerBackend
+from tesseract.backends.docker.endpoint import find as find_docker
+from tesseract.backends.podman.driver import PodmanBackend
+from tesseract.backends.podman.endpoint import find as find_podman
+from tesseract.backends.spec import ContainerSpec
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> None:
+    """These tests bring their own engine."""
+
+
+@pytest.fixture
+def doas(tmp_path: Path) -> str:
+    """Stands where `sudo` would, with its own rights."""
+    path = tmp_path / "doas"
+    path.write_text('#!/bin/sh\nexec "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.needs_engine("podman")
+def test_sudo_podman(doas: str, base_image: str, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    endpoint = find_podman((doas, "podman"), "test", {"XDG_RUNTIME_DIR": str(runtime)})
+    assert endpoint.private
+    backend = PodmanBackend(endpoint)
+    try:
+        assert backend.info().rootless == (os.getuid() != 0)
+        out = bytearray()
+        spec = ContainerSpec(base_image, f"contract-{os.getpid()}-doas", ("echo", "through"), raw_args=("--env=A=1",))
+        assert backend.run(spec, out.extend, lambda data: None)[0] == 0
+        assert out == b"through\n"
+    finally:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if endpoint.url.encode() in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGTERM)
+            except OSError:
+                continue
+
+
+@pytest.mark.needs_engine("podman", "docker")
+def test_sudo_docker(doas: str, base_image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", os.environ["TESSERACT_DOCKER_TEST_HOST"])
+    docker = shutil.which("docker")
+    assert docker is not None
+    endpoint = find_docker((doas, docker), "test")
+    assert endpoint.url == ""
+    backend = DockerBackend(endpoint)
+    assert backend.info().name == "docker"
+    with subprocess.Popen(["podman", "save", base_image], stdout=subprocess.PIPE) as saved:
+        subprocess.run(["docker", "load", "-q"], stdin=saved.stdout, check=True, capture_output=True)
+    out, err = bytearray(), bytearray()
+    spec = ContainerSpec(base_image, f"contract-{os.getpid()}-dial", ("sh", "-c", "echo out; echo err >&2"))
+    status, info = backend.run(spec, out.extend, err.extend)
+    assert (status, bytes(out), bytes(err)) == (0, b"out\n", b"err\n")
+    assert info.exit_code == 0
+    backend.close()
