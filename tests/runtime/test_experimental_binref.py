@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from tesseract_core.runtime import Array, Float64
 from tesseract_core.runtime.config import override_config, update_config
+from tesseract_core.runtime.core import create_endpoints, get_input_schema
 from tesseract_core.runtime.experimental import BinrefArray, BinrefWriter
 from tesseract_core.runtime.file_interactions import output_to_bytes
 
@@ -49,6 +51,21 @@ def test_written_arrays_pass_through(output_path: Path, compression: Any) -> Non
     with pytest.warns(RuntimeWarning):
         loaded = json.loads(output_to_bytes(result, "json"))["a"]
     assert loaded["data"]["buffer"] == VALUES.tolist()
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_apply_may_return_them(output_path: Path, as_dict: bool) -> None:
+    class In(BaseModel):
+        pass
+
+    api = ModuleType("api")
+    api.InputSchema, api.OutputSchema = In, Out  # type: ignore[attr-defined]
+    array = BinrefArray.write(VALUES)
+    api.apply = lambda inputs: {"a": array} if as_dict else Out(a=array)  # type: ignore[attr-defined]
+    apply, *_ = create_endpoints(api)
+    result = apply(get_input_schema(apply).model_validate({"inputs": {}}))
+    encoded = json.loads(output_to_bytes(result, "json+binref", base_dir=output_path, binref_dir="run_x"))["a"]
+    assert encoded["data"] == {"buffer": array.buffer, "encoding": "binref"}
 
 
 def test_shape_and_dtype_must_be_exact(output_path: Path) -> None:
