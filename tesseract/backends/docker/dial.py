@@ -13,6 +13,10 @@ import urllib3.connection
 
 from tesseract import proc
 
+# A program ends when its wire is closed on both sides, which is later than `close` of the connection: an answer that is
+# read until its end outlives that. Ended ones are reaped when the next one starts.
+_children: list[subprocess.Popen[bytes]] = []
+
 
 class _DialConnection(urllib3.connection.HTTPConnection):
     """An HTTP connection whose wire is a child process."""
@@ -20,21 +24,14 @@ class _DialConnection(urllib3.connection.HTTPConnection):
     def __init__(self, argv: Sequence[str], timeout: Any = None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._argv = argv
-        self._process: subprocess.Popen[bytes] | None = None
 
     def connect(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = proc.spawn_on_socket(self._argv, theirs)
+            _children.append(proc.spawn_on_socket(self._argv, theirs))
+        _children[:] = [child for child in _children if child.poll() is None]
         ours.settimeout(self.timeout if isinstance(self.timeout, (int, float)) else None)
         self.sock = ours
-
-    def close(self) -> None:
-        super().close()
-        if self._process is not None:
-            self._process.kill()  # it holds nothing, and would wait for its other side
-            self._process.wait()
-            self._process = None
 
 
 class _DialPool(urllib3.HTTPConnectionPool):
