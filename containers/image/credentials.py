@@ -1,4 +1,6 @@
-"""credentials.py HOST USERNAME FOLDER: write one login, read from the first line of $SECRET_FILE, for pip, uv and git."""
+"""credentials.py HOST USERNAME FOLDER: write one login for pip, uv and git; its password is the first line of
+$SECRET_FILE.
+"""
 
 import os
 import sys

@@ -1,8 +1,8 @@
 """From a project folder to an image: the build context (a plan, made without an engine) and the build verb.
 
-    from tesseract import images
-    result = images.build(images.BuildRequest("examples/vectoradd"), print)
-    result.tags
+from tesseract import images
+result = images.build(images.BuildRequest("examples/vectoradd"), print)
+result.tags
 """
 
 from tesseract.images.build import build as build

@@ -134,9 +134,7 @@ def _context_dir(request: BuildRequest, src_dir: Path) -> Iterator[Path]:
                 logger.info("The temporary build directory %s could not be removed.", folder)
 
 
-def _build_image(
-    engine: Backend, spec: BuildSpec, on_line: Callable[[str], None]
-) -> tuple[ImageInfo, tuple[str, ...]]:
+def _build_image(engine: Backend, spec: BuildSpec, on_line: Callable[[str], None]) -> tuple[ImageInfo, tuple[str, ...]]:
     before = _ids(engine, spec.tags)
     try:
         image_id = engine.build(spec, on_line)

@@ -145,7 +145,8 @@ class ImagePlan:
 
 def render(plan: ImagePlan, template: Path) -> str:
     """The text of the Containerfile."""
-    return _template(template).render(plan=plan) + "\n"
+    text: str = _template(template).render(plan=plan)
+    return text + "\n"
 
 
 @functools.cache

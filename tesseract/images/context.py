@@ -76,7 +76,11 @@ def make_context(project: Project, request: ContextRequest) -> Path:
             runtime=staging.digest(*steps, folder / RUNTIME_DIR, folder / "entrypoint.sh"),
             packages=staging.digest(*steps),
             requirements=staging.digest(
-                *steps, dependencies.text, folder / LOCAL_DIR, folder / "host_credentials.txt", folder / "credentials.py"
+                *steps,
+                dependencies.text,
+                folder / LOCAL_DIR,
+                folder / "host_credentials.txt",
+                folder / "credentials.py",
             ),
             package_data=staging.digest(folder / "place_data.py", folder / DATA_DIR) if pairs else "",
         ),
@@ -96,7 +100,11 @@ def _check_python(config: TesseractConfig) -> None:
     requirements = config.build_config.requirements
     version = requirements.python_version if requirements.provider == "uv-pip" else None
     numbers = version.split(".") if version else []
-    if len(numbers) > 1 and all(number.isdecimal() for number in numbers[:2]) and tuple(map(int, numbers[:2])) < (3, 11):
+    if (
+        len(numbers) > 1
+        and all(number.isdecimal() for number in numbers[:2])
+        and tuple(map(int, numbers[:2])) < (3, 11)
+    ):
         raise ValidationError(
             f"build_config.requirements.python_version: Python {version} is too old, 3.11 or newer is needed."
         )

@@ -47,7 +47,7 @@ def build_secrets(config: TesseractConfig, specs: Sequence[str]) -> tuple[BuildS
 
 
 def ssh_agent() -> str:
-    """The caller's SSH agent as an engine's `--ssh` value. Raises: InvalidValue where there is none, or no key in it."""
+    """The caller's SSH agent as an engine's `--ssh` value. Raises: InvalidValue where there is none, or it is empty."""
     try:
         listed = subprocess.run(["ssh-add", "-L"], capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -34,7 +34,11 @@ def copy(source: Path, target: Path, leave_out: Callable[[PurePosixPath], bool] 
 
 
 def _copy_folder(
-    source: Path, target: Path, relative: PurePosixPath, leave_out: Callable[[PurePosixPath], bool], above: tuple[Path, ...]
+    source: Path,
+    target: Path,
+    relative: PurePosixPath,
+    leave_out: Callable[[PurePosixPath], bool],
+    above: tuple[Path, ...],
 ) -> None:
     target.mkdir(exist_ok=True)
     for entry in sorted(source.iterdir()):

@@ -29,8 +29,8 @@ def image_tags(config: TesseractConfig, tag: str | None, check: bool = True) -> 
         )
     if check and not _NAME.fullmatch(config.name):
         raise ValidationError(
-            f"name: '{config.name}' cannot be the name of an image. Use lowercase letters, digits and single '-', '_' or "
-            "'.' between them."
+            f"name: '{config.name}' cannot be the name of an image. Use lowercase letters and digits, with single '-', "
+            "'_' or '.' between them."
         )
     names = (tag,) if tag is not None else (config.version, "latest")
     return tuple(dict.fromkeys(f"{config.name}:{name}" for name in names))

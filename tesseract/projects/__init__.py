@@ -1,8 +1,8 @@
 """What a project folder is: its configuration, static checks of its API module, its requirements, `init` recipes.
 
-    from tesseract import projects
-    project = projects.load("examples/vectoradd")
-    project.config.name
+from tesseract import projects
+project = projects.load("examples/vectoradd")
+project.config.name
 """
 
 from tesseract.projects.config import TesseractConfig as TesseractConfig

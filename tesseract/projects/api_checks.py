@@ -30,9 +30,7 @@ def check_api(path: Path) -> None:
     """
     tree = _parse(path)
     defined = {
-        node.name: node
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
     for name, arguments in _EXPECTED.items():
         node = defined.get(name)

@@ -86,12 +86,12 @@ class _Model(BaseModel):
 class PipRequirements(_Model):
     """Dependencies from a requirements file or a PEP 751 lock file, installed by uv."""
 
-    provider: Literal["uv-pip"] = Field("uv-pip", description="Install with uv (python-pip is accepted, too).")
+    provider: Literal["uv-pip"] = Field(default="uv-pip", description="Install with uv (python-pip is accepted, too).")
     python_version: StrictStr | None = Field(
-        None, description="Python version to install, e.g. '3.12'; default: the base image's python3."
+        default=None, description="Python version to install, e.g. '3.12'; default: the base image's python3."
     )
     requirements_file: Annotated[StrictStr, AfterValidator(_bare_file_name)] = Field(
-        "tesseract_requirements.txt",
+        default="tesseract_requirements.txt",
         description="Requirements file, or a lock file named pylock.toml or pylock.<word>.toml.",
     )
 
@@ -131,27 +131,31 @@ class HostCredential(_Model):
 
     host: Annotated[StrictStr, _matching(r"[A-Za-z0-9.:-]+")] = Field(description="Host name, with port if it has one.")
     secret_id: Annotated[StrictStr, _matching(r"[A-Za-z0-9._-]+")] = Field(description="The ID in --secret id=ID,...")
-    username: Annotated[StrictStr, _matching(r"[\x21-\x7e]+")] = Field("__token__", description="Login name.")
+    username: Annotated[StrictStr, _matching(r"[\x21-\x7e]+")] = Field(default="__token__", description="Login name.")
 
 
 class BuildConfig(_Model):
     """How the image is built."""
 
-    base_image: StrictStr = Field(DEFAULT_BASE_IMAGE, description="Debian or Ubuntu based image to start from.")
+    base_image: StrictStr = Field(default=DEFAULT_BASE_IMAGE, description="Debian or Ubuntu based image to start from.")
     target_platform: StrictStr = Field(
-        "native", description="'native', or an OCI platform such as linux/arm64.", examples=["native", "linux/arm64"]
+        default="native",
+        description="'native', or an OCI platform such as linux/arm64.",
+        examples=["native", "linux/arm64"],
     )
-    extra_packages: tuple[StrictStr, ...] = Field((), description="Debian packages to install with apt-get.")
+    extra_packages: tuple[StrictStr, ...] = Field(default=(), description="Debian packages to install with apt-get.")
     package_data: tuple[Pair, ...] | None = Field(
-        (), description="Pairs [source, destination]: files of the project to copy into the image."
+        default=(), description="Pairs [source, destination]: files of the project to copy into the image."
     )
     custom_build_steps: tuple[StrictStr, ...] | None = Field(
-        (), description="Lines of a Containerfile, run as root after the installation."
+        default=(), description="Lines of a Containerfile, run as root after the installation."
     )
-    inherit_base_image_packages: bool = Field(False, description="Let user code see the base image's Python packages.")
+    inherit_base_image_packages: bool = Field(
+        default=False, description="Let user code see the base image's Python packages."
+    )
     requirements: Requirements = Field(default_factory=PipRequirements, description="Where dependencies come from.")
-    skip_checks: bool = Field(False, description="Do not run the checks in the image at the end of the build.")
-    host_credentials: tuple[HostCredential, ...] = Field((), description="Logins for private package hosts.")
+    skip_checks: bool = Field(default=False, description="Do not run the checks in the image at the end of the build.")
+    host_credentials: tuple[HostCredential, ...] = Field(default=(), description="Logins for private package hosts.")
     build_env: dict[ShellName, EnvValue] = Field(
         default_factory=dict, description="Environment while dependencies are installed; not for secrets."
     )
@@ -174,7 +178,7 @@ class BuildConfig(_Model):
             raise ValueError(_PYTHON_AND_CONDA)
         if requirements.get("python_version") not in (None, version):
             raise ValueError(
-                "python_version and requirements.python_version differ. Keep only build_config.requirements.python_version"
+                "python_version and requirements.python_version differ. Keep only requirements.python_version"
             )
         logger.warning("build_config.python_version is now build_config.requirements.python_version.")
         data["requirements"] = {**requirements, "python_version": version}
@@ -202,9 +206,9 @@ class TesseractConfig(_Model):
 
     name: Annotated[StrictStr, Field(min_length=1)] = Field(description="Name of the Tesseract and of its image.")
     version: Annotated[StrictStr, Field(min_length=1, max_length=128), AfterValidator(_version)] = Field(
-        "unknown", description="Version, e.g. 1.2.3 or 1.2.3-nightly; also a tag of the image."
+        default="unknown", description="Version, e.g. 1.2.3 or 1.2.3-nightly; also a tag of the image."
     )
-    description: StrictStr = Field("", description="What it computes; becomes the description of its API.")
+    description: StrictStr = Field(default="", description="What it computes; becomes the description of its API.")
     build_config: Annotated[BuildConfig, BeforeValidator(lambda value: {} if value is None else value)] = Field(
         default_factory=BuildConfig, description="How the image is built."
     )

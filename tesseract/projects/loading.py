@@ -93,8 +93,8 @@ def _dependency_file(src: Path, config: TesseractConfig) -> Path:
         path = src / CONDA_FILE
         if not path.is_file():
             raise UserError(
-                f"The conda provider needs {CONDA_FILE}, which is not in {src}. Write it with `conda env export --no-builds"
-                f" > {CONDA_FILE}`, or set build_config.requirements.provider to uv-pip."
+                f"The conda provider needs {CONDA_FILE}, which is not in {src}. Write it with "
+                f"`conda env export --no-builds > {CONDA_FILE}`, or set build_config.requirements.provider to uv-pip."
             )
         return path
     path = src / requirements.requirements_file

@@ -45,7 +45,11 @@ def _set(config: BaseModel, path: KeyPath, value: Any) -> None:
             _set_item(chain, path, depth, node, value)
             return
         if not isinstance(node, BaseModel) or key not in type(node).model_fields:
-            if isinstance(node, BaseModel) and (key, depth) == ("python_version", 1) and "requirements" in option_names(node):
+            if (
+                isinstance(node, BaseModel)
+                and (key, depth) == ("python_version", 1)
+                and "requirements" in option_names(node)
+            ):
                 return _set(config, (*path[:depth], "requirements", *path[depth:]), value)
             raise _unknown(path[: depth + 1], node, path[:depth])
         chain.append((node, key))
@@ -106,5 +110,6 @@ def _unknown(path: KeyPath, node: Any, prefix: KeyPath) -> UserError:
     options = ", ".join(option_names(node)) if isinstance(node, BaseModel) else "(none)"
     where = ".".join(prefix) or "(top level)"
     return UserError(
-        f'Invalid config override: "{".".join(path)}" is not a known config option. Valid options under {where}: {options}'
+        f'Invalid config override: "{".".join(path)}" is not a known config option. '
+        f"Valid options under {where}: {options}"
     )

@@ -53,7 +53,9 @@ def write_recipe(recipe: str, name: str, folder: Path) -> list[Path]:
     texts = render_recipe(recipe, name, now, __version__)
     existing = [str(folder / file) for file in texts if (folder / file).exists()]
     if existing:
-        raise UserError(f"Nothing was written, because {', '.join(existing)} exists already. Choose another --target-dir.")
+        raise UserError(
+            f"Nothing was written, because {', '.join(existing)} exists already. Choose another --target-dir."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in texts.items():

@@ -47,7 +47,9 @@ class Dependencies:
 
     @property
     def needs_git(self) -> bool:
-        return re.search(r"(^|[\s@\"'])git\+|^\s*vcs\b.*git|type\s*=\s*['\"]git['\"]", self.text, re.MULTILINE) is not None
+        return (
+            re.search(r"(^|[\s@\"'])git\+|^\s*vcs\b.*git|type\s*=\s*['\"]git['\"]", self.text, re.MULTILINE) is not None
+        )
 
 
 class _Stager:
