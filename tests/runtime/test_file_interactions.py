@@ -79,6 +79,7 @@ def test_plain_trees() -> None:
 
     assert fi.output_to_bytes({"status": "ok"}, "json") == b'{"status":"ok"}'
     assert fi.output_to_bytes(Model(m=3), "json") == b'{"m":3}'
+    assert fi.output_to_bytes({"x": [float("inf"), float("nan")]}, "json") == b'{"x":[null,null]}'
     assert fi.output_to_bytes({"a": np.int8([1])}, "json") == (
         b'{"a":{"object_type":"array","shape":[1],"dtype":"int8","data":{"buffer":[1],"encoding":"json"}}}'
     )

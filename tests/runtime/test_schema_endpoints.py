@@ -6,14 +6,15 @@ import json
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
-from tesseract_core.runtime import ShapeDType
+from tesseract_core.runtime import Array, Differentiable, Float64, ShapeDType
 from tesseract_core.runtime.core import create_endpoints, get_input_schema, get_output_schema, load_module_from_path
 from tesseract_core.runtime.file_interactions import output_to_bytes
+from tesseract_core.runtime.schema_generation import SchemaFactory
 
 pytestmark = pytest.mark.fast
 
@@ -156,9 +157,11 @@ class TestJacobian:
 
     @pytest.mark.parametrize(
         ("path", "kind"),
-        [("b", "literal_error"), ("mode", "literal_error"), ("parts", "literal_error"), ("parts.[0].k", "literal_error"),
-         ("parts.[-1].x", "literal_error"), ("pair.[1]", "literal_error"), ("table.{a{}", "literal_error"), ("", "literal_error"),
-         ("a\n", "literal_error"), ("parts.[1].x", "value_error"), ("table.{x}", "value_error"), ("maybe", "value_error")],
+        [
+            *((path, "literal_error") for path in ("b", "mode", "parts", "parts.[0].k", "parts.[-1].x", "pair.[1]")),
+            *((path, "literal_error") for path in ("table.{a{}", "", "a\n", "parts.[٠].x")),
+            *((path, "value_error") for path in ("parts.[1].x", "table.{x}", "maybe")),
+        ],
     )  # fmt: skip
     def test_bad_paths_give_one_error_each(self, refused: Any, path: str, kind: str) -> None:
         (problem,) = refused("jacobian", inputs=NESTED, jac_inputs=[path], jac_outputs=["y"])
@@ -255,7 +258,7 @@ class TestCotangents:
 
 
 class TestAbstractEval:
-    EXPECTED = {
+    EXPECTED: ClassVar = {
         "y": {"shape": [3], "dtype": "float64"},
         "stats": {"mean": {"shape": [], "dtype": "float64"}},
         "any": {"shape": [2, 2], "dtype": "int64"},
@@ -289,3 +292,45 @@ def test_generated_classes_honour_extra_settings() -> None:
     assert generated(x=1, inner={"x": 1, "y": 2}).inner.y == 2
     with pytest.raises(ValidationError):
         generated(x=1, inner={"x": 1}, y=2)
+
+
+class TestJacobianShapes:
+    """Declared output dimensions, then declared input dimensions; what is free may be anything."""
+
+    def validate(self, rows: Any, columns: Any, value: Any) -> np.ndarray:
+        class Inputs(BaseModel):
+            x: Differentiable[Array[columns, Float64]]
+
+        class Outputs(BaseModel):
+            y: Differentiable[Array[rows, Float64]]
+
+        result = SchemaFactory(Inputs, Outputs).jacobian().result
+        return result.model_validate({"y": {"x": value}}).root["y"]["x"]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        ("rows", "columns", "shape"),
+        [((3,), (2,), (3, 2)), ((), (), ()), ((None,), (2,), (7, 2)), (..., (2,), (4, 5, 2)), ((3,), ..., (3,)),
+         (..., ..., (9, 9)), ((3,), ..., (3, 1, 1))],
+    )  # fmt: skip
+    def test_accepted(self, rows: Any, columns: Any, shape: tuple[int, ...]) -> None:
+        got = self.validate(rows, columns, np.ones(shape, "float32"))
+        assert got.shape == shape
+        assert got.dtype == np.float32  # not cast
+
+    @pytest.mark.parametrize(
+        ("rows", "columns", "shape"),
+        [
+            ((3,), (2,), (2, 3)),
+            ((3,), (2,), (3,)),
+            ((), (), (1,)),
+            (..., (2,), (4, 3)),
+            ((3,), ..., (2, 3)),
+            ((3, 3), ..., (3,)),
+        ],
+    )
+    def test_refused(self, rows: Any, columns: Any, shape: tuple[int, ...]) -> None:
+        with pytest.raises(ValidationError) as caught:
+            self.validate(rows, columns, np.ones(shape))
+        (problem,) = caught.value.errors()
+        assert problem["type"] in ("array_shape_mismatch", "array_dimensionality_mismatch")
+        assert problem["loc"] == ("y", "x")

@@ -86,7 +86,8 @@ def test_keys_that_are_no_text() -> None:
 @pytest.mark.parametrize(
     ("path", "error"),
     [("parts.[2]", IndexError), ("table.{x}", KeyError), ("no", AttributeError), ("table.no", KeyError),
-     ("parts.[-1]", ValueError), ("parts.[a]", ValueError), ("a b", ValueError), ("parts..x", ValueError), ("{a", ValueError)],
+     ("parts.[-1]", ValueError), ("parts.[a]", ValueError), ("a b", ValueError),
+     ("parts..x", ValueError), ("{a", ValueError)],
 )  # fmt: skip
 def test_get_what_is_not_there(path: str, error: type[Exception]) -> None:
     with pytest.raises(error):

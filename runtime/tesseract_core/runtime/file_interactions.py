@@ -83,7 +83,13 @@ def output_to_bytes(
     if isinstance(obj, BaseModel):
         text = obj.__pydantic_serializer__.to_json(obj, context=context, exclude_unset=True, by_alias=True)
     else:
-        text = to_json(obj, context=context, by_alias=True, fallback=lambda leaf: encode_array(leaf, context))
+        text = to_json(
+            obj,
+            context=context,
+            by_alias=True,
+            inf_nan_mode="null",
+            fallback=lambda leaf: encode_array(leaf, context),
+        )
     return splice.join(text)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import uuid
+import os
 from typing import Any
 
 import pybase64
@@ -16,7 +15,7 @@ class Splice:
     """
 
     def __init__(self) -> None:
-        self._name = uuid.uuid4().hex
+        self._name = os.urandom(16).hex()
         self._parts: list[tuple[bytes, ...]] = []
 
     def json(self, text: bytes) -> str:
@@ -35,8 +34,9 @@ class Splice:
         """Return the JSON text with all buffers in their places."""
         if not self._parts:
             return text
-        between = re.split(rb'"%s:(\d+)"' % self._name.encode(), text)
-        pieces = [between[0]]
-        for number, rest in zip(between[1::2], between[2::2], strict=True):
+        first, *others = text.split(b'"%s:' % self._name.encode())
+        pieces = [first]
+        for other in others:
+            number, _, rest = other.partition(b'"')
             pieces += [*self._parts[int(number)], rest]
         return b"".join(pieces)

@@ -124,11 +124,12 @@ class JacobianResult(_Tree):
         if rows is not ... and columns is not ...:
             return validate_array(value, (*rows, *columns), None, context)
         array = validate_array(value, ..., None, context)
+        shape = tuple(array.shape)
         # One side has any rank: its dimensions are whatever the other side leaves.
         known = rows if rows is not ... else columns if columns is not ... else ()
-        side = array.shape[: len(known)] if rows is not ... else array.shape[array.ndim - len(known) :]
-        if array.ndim < len(known):
-            raise array_errors.dimensionality_mismatch(array.ndim, len(known))
+        if len(shape) < len(known):
+            raise array_errors.dimensionality_mismatch(len(shape), len(known))
+        side = shape[: len(known)] if rows is not ... else shape[len(shape) - len(known) :]
         if any(dim not in (None, size) for size, dim in zip(side, known, strict=True)):
             raise array_errors.shape_mismatch(side, known)
         return array
