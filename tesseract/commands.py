@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tesseract_core.client.logs import LogSink
 from tesseract_core.client.tesseract import StrPath
@@ -240,6 +240,11 @@ def run_tesseract(
     return stdout.decode(errors="replace"), stderr.decode(errors="replace")
 
 
-def resolved(path: StrPath | None) -> Path | None:
-    """Absolute path of what a caller gave."""
-    return None if path is None else Path(path).expanduser().resolve()
+def resolved(path: StrPath | None) -> str | Path | None:
+    """Absolute path of what a caller gave; URLs stay as they are."""
+    return path if path is None or is_url(path) else Path(path).expanduser().resolve()
+
+
+def is_url(path: StrPath) -> TypeGuard[str]:
+    """Whether it names a place elsewhere (`s3://bucket/prefix`)."""
+    return isinstance(path, str) and "://" in path

@@ -69,9 +69,9 @@ class Tesseract(_Client):
             num_workers: Processes that run user code; as many calls are served at once.
             user: `UID[:GID]` inside the container; the caller's own by default.
             memory: Limit in engine syntax (`512m`).
-            input_path: Directory that the Tesseract reads from, mounted read-only.
+            input_path: Directory that the Tesseract reads from, mounted read-only; a URL is fetched first.
             output_path: Directory for runs, logs and output files; by default a temporary one that goes with this
-                object.
+                object. To a URL, they are uploaded at teardown.
             output_format: How arrays travel; results are NumPy arrays whatever it is.
             gpu_transport: `none` or `cuda_ipc`.
             docker_args: Raw arguments for the engine.
@@ -175,14 +175,21 @@ class Tesseract(_Client):
         server = SourceServer(
             path,
             python=None if python_executable is None else Path(python_executable),
-            input_path=resolved(input_path),
-            output_path=resolved(output_path),
+            input_path=_local(input_path),
+            output_path=_local(output_path),
             settings=settings,
             startup_timeout=startup_timeout,
             timeout=timeout,
             in_memory=_in_memory(experimental_binref_pool),
         )
         return cls._make(launcher=server, encoding=Encoding(output_format, gpu_transport), stream_logs=stream_logs)
+
+
+def _local(path: StrPath | None) -> Path | None:
+    local = resolved(path)
+    if isinstance(local, str):
+        raise ValueError(f"from_source works on local directories, not on URLs like {local}")
+    return local
 
 
 def _in_memory(wanted: bool) -> bool:

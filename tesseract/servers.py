@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from tesseract_core.client.temporary import temporary_directory
 from tesseract_core.client.transport import Timeout, Transport
 
+from tesseract.commands import is_url
 from tesseract.errors import ContainerNotFound, StartupFailed, StartupTimeout, UserError
 from tesseract.serving.requests import Served, ServeRequest
 
@@ -36,7 +38,11 @@ class ImageServer:
 
     def __init__(self, request: ServeRequest, timeout: Timeout, *, in_memory: bool = False) -> None:
         parent = _SHARED_MEMORY if in_memory else None
-        if request.output_path is None:
+        self._upload_to = request.output_path if request.output_path and is_url(request.output_path) else None
+        if self._upload_to:
+            # Not removed with this object: until it is uploaded, this is the only copy.
+            request = replace(request, output_path=Path(tempfile.mkdtemp(prefix="tesseract_output_")))
+        elif request.output_path is None:
             request = replace(request, output_path=temporary_directory(self, "tesseract_output_", parent))
         if request.input_path is None and request.output_format == "json+binref":
             request = replace(request, input_path=temporary_directory(self, "tesseract_input_", parent))
@@ -49,7 +55,13 @@ class ImageServer:
 
         from tesseract import serving
 
-        self._served = served = serving.serve(replace(self._request, owner=serving.process.current()))
+        request, shared_input = self._request, _path(self._request.input_path)
+        if request.input_path and is_url(request.input_path):
+            from tesseract.transfer.fetch import fetch
+
+            # The fetched directory is a snapshot that others use, too: nothing may be written to it.
+            request, shared_input = replace(request, input_path=fetch(request.input_path)), None
+        self._served = served = serving.serve(replace(request, owner=serving.process.current()))
         if served.url is None:
             self.stop()
             raise UserError(
@@ -59,8 +71,8 @@ class ImageServer:
             served.url,
             timeout=self._timeout,
             token=served.token,
-            input_path=_path(self._request.input_path),
-            output_path=_path(self._request.output_path),
+            input_path=shared_input,
+            output_path=_path(request.output_path),
         )
 
     def stop(self) -> None:
@@ -70,6 +82,10 @@ class ImageServer:
             with contextlib.suppress(ContainerNotFound):
                 serving.teardown(self._served.container.id)
             self._served = None
+            if self._upload_to:
+                from tesseract.transfer.upload import upload
+
+                upload(Path(str(self._request.output_path)), str(self._upload_to))
 
     def logs(self) -> str:
         return self.container().logs().decode(errors="replace")

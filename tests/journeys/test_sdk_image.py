@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from support.stores import ftp_server
 from tesseract_core import Tesseract, run_tesseract, serve, teardown
 from tesseract_core.sdk.docker_client import CLIDockerClient, ContainerError, ImageNotFound, NotFound
 
@@ -110,6 +111,22 @@ def test_files_go_both_ways(vectoradd: str, tmp_path: Path) -> None:
     files = list((tmp_path / "out" / "run_mine").rglob("*.bin"))
     assert files
     assert all(file.stat().st_uid == os.getuid() for file in files)
+
+
+def test_input_and_output_elsewhere(vectoradd: str, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "inputs").mkdir(parents=True)
+    (store / "results").mkdir()
+    vector = {"shape": [2], "dtype": "float64", "data": {"buffer": "vector.bin", "encoding": "binref"}}
+    (store / "inputs" / "vector.bin").write_bytes(np.array([1.0, 2.0]).tobytes())
+    with (
+        ftp_server(store) as url,
+        Tesseract.from_image(vectoradd, input_path=f"{url}/inputs", output_path=f"{url}/results") as tesseract,
+    ):
+        inputs = {"a": vector, "b": [3.0, 4.0]}
+        np.testing.assert_array_equal(tesseract.apply(inputs, run_id="mine")["result"], [4, 6])
+        tesseract.teardown()
+        assert (store / "results" / "run_mine").is_dir()
 
 
 def test_socket_without_network(vectoradd: str) -> None:
