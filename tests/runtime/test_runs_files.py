@@ -172,6 +172,28 @@ def test_a_sink_gets_each_line_and_may_print(tmp_path: Path) -> None:
     assert (tmp_path / "logs/tesseract.log").read_text() == "one\ntwo\nunterminated"
 
 
+def test_a_sink_that_logs_does_not_feed_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import logging
+
+    logger = logging.getLogger("test_sink")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("logged: %(message)s"))
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel("INFO")
+    try:
+        with start_run(tmp_path, log_sink=logger.info):
+            print("one")
+            time.sleep(0.1)
+            logger.info("of the user")
+    finally:
+        logger.removeHandler(handler)
+    assert (tmp_path / "logs/tesseract.log").read_text() == "one\nlogged: of the user\n"
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "logged: one\nlogged: logged: of the user\n")
+    assert "write" not in vars(sys.stderr)
+
+
 def test_a_sink_is_called_while_the_run_goes_on(tmp_path: Path) -> None:
     heard = threading.Event()
     with start_run(tmp_path, log_sink=lambda line: heard.set()):

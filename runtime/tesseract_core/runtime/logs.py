@@ -12,11 +12,11 @@ import os
 import selectors
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO, cast
+from typing import Any, Self, TextIO
 
 Consumer = Callable[[bytes], None]
 
@@ -106,6 +106,8 @@ def capture_stdio(
 
 
 def _stdio_descriptors() -> tuple[int, ...]:
+    if os.name != "posix":
+        return ()
     try:
         named = {1, 2, sys.stdout.fileno(), sys.stderr.fileno()}
         for fd in named:
@@ -151,22 +153,22 @@ class StdioCapture:
 
     def _redirect(self) -> None:
         flush_all()
-        out, err = self._streams = (sys.stdout, sys.stderr)
         self._saved = {fd: os.dup(fd) for fd in _stdio_descriptors()}
-        self._real_stderr = os.dup(err.fileno())
+        self._real_stderr = os.dup(sys.stderr.fileno())
         if self._make_live is not None:
             self._live = self._make_live(self._real_stderr)
         # Prints appear when they happen, also where the stream would otherwise wait for a full block.
         self._block_buffered = [
-            stream for stream in self._streams if isinstance(stream, io.TextIOWrapper) and not stream.line_buffering
+            stream
+            for stream in (sys.stdout, sys.stderr)
+            if isinstance(stream, io.TextIOWrapper) and not stream.line_buffering
         ]
         for stream in self._block_buffered:
             stream.reconfigure(line_buffering=True)
-        self._real: TextIO | None = None
+        self._diversions = ExitStack()
         if self._sink is not None:
-            self._real = os.fdopen(os.dup(self._saved[out.fileno()]), "w", buffering=1, errors="replace")
-            sys.stdout = cast(TextIO, _OutsideOfSink(out, self, self._real))
-            sys.stderr = cast(TextIO, _OutsideOfSink(err, self, self._real))
+            for stream in (sys.stdout, sys.stderr):
+                self._diversions.enter_context(_sink_diverted(stream, self._saved[stream.fileno()], self))
         self._read_fd, write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         for fd in self._saved:
@@ -179,7 +181,6 @@ class StdioCapture:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         try:
             flush_all()
-            sys.stdout, sys.stderr = self._streams
             forked = os.getpid() != self._pid
             if not forked:
                 self._reader.remove(self._read_fd)
@@ -203,8 +204,7 @@ class StdioCapture:
                 if isinstance(consumer, LineSplitter):
                     consumer.close()
             self._log = self._lines = None
-        if self._real is not None:
-            self._real.close()
+        self._diversions.close()
         if not self._ended:
             self._reader.add(self._read_fd, self.pump)
 
@@ -247,15 +247,30 @@ class StdioCapture:
 _sinking = threading.local()
 
 
-class _OutsideOfSink:
-    """A stream, except for what a capture's own sink writes to it: that goes to another one."""
+@contextmanager
+def _sink_diverted(stream: TextIO, real_fd: int, capture: StdioCapture) -> Iterator[None]:
+    """Within the block, what the sink of `capture` writes to `stream` goes to `real_fd` instead.
 
-    def __init__(self, stream: TextIO, capture: StdioCapture, other: TextIO) -> None:
-        self._stream, self._capture, self._other = stream, capture, other
+    Otherwise a sink that prints would feed itself. The stream itself is changed, because log handlers hold on to it.
+    """
+    before, write = vars(stream).get("write"), stream.write
+    with os.fdopen(os.dup(real_fd), "w", errors="replace") as real:
 
-    def __getattr__(self, name: str) -> Any:
-        inside = getattr(_sinking, "capture", None) is self._capture
-        return getattr(self._other if inside else self._stream, name)
+        def routed(text: str) -> int:
+            if getattr(_sinking, "capture", None) is not capture:
+                return write(text)
+            count = real.write(text)
+            real.flush()
+            return count
+
+        stream.write = routed  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            if before is None:
+                del stream.write
+            else:
+                stream.write = before  # type: ignore[method-assign]
 
 
 class _Reader:
