@@ -28,7 +28,7 @@ class InputSchema(BaseModel): pass
 class OutputSchema(BaseModel): pass
 def apply(inputs):
     print("computing", flush=True)
-    time.sleep(60)
+    time.sleep(300)
 """
 
 
