@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def debug_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(API, tmp_path_factory.mktemp("debug"), options=("--debug",)) as running:
+    with served(API, tmp_path_factory.mktemp("debug"), options=("--debug", "--debugpy-port", "0")) as running:
         yield running
 
 

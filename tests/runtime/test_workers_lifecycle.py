@@ -184,6 +184,18 @@ def connects(connection: http.client.HTTPConnection) -> bool:
     return True
 
 
+def test_the_debugger_listens_in_one_worker(tmp_path: Path) -> None:
+    port = free_port()
+    options = {"options": ("--debug", "--debugpy-port", str(port)), "serve_options": ("--num-workers", "2")}
+    with served(API, tmp_path, **options) as server:
+        eventually(lambda: "Debugger listening" in server.log, "the debugger listens")
+        wait_until_healthy(server)
+        assert [line for line in server.log.splitlines() if "ebugger" in line] == [
+            f"Debugger listening on 127.0.0.1:{port}"
+        ]
+        assert server.post("/apply", call("nothing")).status == 200
+
+
 # Unix socket
 
 
@@ -243,6 +255,33 @@ def test_running_and_waiting_calls_are_finished(tmp_path: Path, number: signal.S
         assert server.process.wait(PATIENCE_S) == 0
         assert not alive(children)
         assert "Traceback" not in server.log
+
+
+def test_a_second_ctrl_c_stops_at_once_a_second_sigterm_does_not(tmp_path: Path) -> None:
+    with served(API, tmp_path / "term") as server, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(server.post, "/apply", call("sleep", 1))
+        time.sleep(0.3)
+        server.process.terminate()
+        time.sleep(0.1)
+        server.process.terminate()
+        assert running.result().status == 200
+    with served(API, tmp_path / "int") as server, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(server.post, "/apply", call("sleep", 600))
+        time.sleep(0.3)
+        children = descendants(server.process.pid)
+        for _ in range(2):
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        assert server.process.wait(PATIENCE_S) == 0
+        assert not alive(children)
+        with pytest.raises(OSError):
+            running.result()
+
+
+def test_a_signal_right_after_the_start_stops_all_workers(tmp_path: Path) -> None:
+    server = start(API, tmp_path, serve_options=("--num-workers", "4"), env={"TESSERACT_SHUTDOWN_TIMEOUT": "600"})
+    eventually(lambda: "Serving" in server.log, "the server starts")
+    assert stop(server) == 0
 
 
 def test_draining_ends_at_the_shutdown_timeout(tmp_path: Path) -> None:
@@ -319,7 +358,8 @@ def test_debug_on_a_public_address_is_warned_of(tmp_path: Path) -> None:
     def warning(server: Served) -> bool:
         return "debug" in server.log.lower() and "tracebacks" in server.log
 
-    with served(API, tmp_path / "public", options=("--debug",), serve_options=("--host", "0.0.0.0")) as server:
+    debug = ("--debug", "--debugpy-port", "0")
+    with served(API, tmp_path / "public", options=debug, serve_options=("--host", "0.0.0.0")) as server:
         assert warning(server)
-    with served(API, tmp_path / "local", options=("--debug",)) as server:
+    with served(API, tmp_path / "local", options=debug) as server:
         assert not warning(server)

@@ -14,14 +14,13 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
-from litestar.types import ASGIApp
 
 from tesseract_core.runtime.config import RuntimeConfig
 from tesseract_core.runtime.serve import guards
 from tesseract_core.runtime.serve.address import Address, is_loopback
 from tesseract_core.runtime.serve.dispatch import QueueDispatcher
 from tesseract_core.runtime.serve.http_app import Policy, build_app
-from tesseract_core.runtime.serve.processes import die_with_parent
+from tesseract_core.runtime.serve.processes import default_signals, die_with_parent
 
 # Requests that one HTTP worker holds at once. Those that wait for a compute process count, and /health must not wait
 # behind them, so this is not what bounds the queue.
@@ -50,12 +49,14 @@ def run(
     _raise_file_limit()
     dispatcher = QueueDispatcher(sender, max_pending=config.max_queue + num_workers)
     app = build_app(dispatcher, document, endpoints, policy(config, address))
-    main = os.getpid()
+    parent = os.getpid()
 
-    def load(*_: object) -> ASGIApp:
-        die_with_parent(main)
-        return app
+    def begin_worker() -> None:
+        # granian's main ends a worker by SIGTERM, which would get lost in the handler inherited from that main.
+        default_signals()
+        die_with_parent(parent)
 
+    os.register_at_fork(after_in_child=begin_worker)
     # granian would spawn where that is Python's default, and the application is here already.
     multiprocessing.set_start_method("fork", force=True)
     logging.getLogger("_granian").addFilter(_no_advice)
@@ -78,7 +79,7 @@ def run(
         log_dictconfig=_LOGGING,
         log_level=LogLevels.warning,
     )
-    server.serve(target_loader=load, wrap_loader=False)
+    server.serve(target_loader=lambda: app, wrap_loader=False)
     return 0
 
 

@@ -26,6 +26,12 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def default_signals() -> None:
+    """Drop the handlers that this process has from the one that forked it."""
+    for number in (*SHUTDOWN_SIGNALS, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def fork(target: Callable[[], int]) -> int:
     """Run `target` in a child process and return the child's pid. The child exits with what `target` returns.
 
@@ -35,16 +41,19 @@ def fork(target: Callable[[], int]) -> int:
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal that reached the child before it has dropped the parent's handlers would be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SHUTDOWN_SIGNALS)
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SHUTDOWN_SIGNALS)
         return pid
     status = 1
     try:
+        signal.set_wakeup_fd(-1)
+        default_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SHUTDOWN_SIGNALS)
         die_with_parent(parent)
         os.setpgid(0, 0)
-        signal.set_wakeup_fd(-1)
-        for number in (*SHUTDOWN_SIGNALS, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
         _forget_exit_hooks()
         status = target()
     except SystemExit as error:
@@ -79,5 +88,5 @@ def describe_exit(status: int) -> str:
     """Say how a process ended, given its wait status."""
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by signal {-code} ({signal.strsignal(-code)})"
     return f"exited with status {code}"

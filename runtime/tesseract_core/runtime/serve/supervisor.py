@@ -51,7 +51,8 @@ class Supervisor:
         self._starting: dict[int, tuple[int, bytearray]] = {}  # pipe → pid and what came through it
         self._computing: dict[int, int] = {}  # pid → number of the worker
         self._failed_starts = 0
-        self._stop_signals = 0
+        self._stopping = False
+        self._impatient = False
         self._drained = False
         self._poll = select.poll()
 
@@ -117,7 +118,7 @@ class Supervisor:
 
     def _first_announcement(self) -> Announcement | None:
         """Wait until one compute process has imported the user's module; None if we are told to stop before."""
-        while not self._stop_signals:
+        while not self._stopping:
             for announcement in self._wait():
                 return announcement
             self._reap()
@@ -160,6 +161,8 @@ class Supervisor:
                 file=sys.stderr,
                 flush=True,
             )
+        if self._config.gpu_transport != "none":
+            print(f"WARNING: gpu_transport={self._config.gpu_transport} is not offered", file=sys.stderr, flush=True)
 
     # Run
 
@@ -169,11 +172,11 @@ class Supervisor:
         while True:
             status = self._reap()
             if status is not None:
-                return 0 if self._stop_signals else status or EXIT_FAILED
-            if self._stop_signals and deadline is None:
+                return 0 if self._stopping else status or EXIT_FAILED
+            if self._stopping and deadline is None:
                 deadline = time.monotonic() + self._config.shutdown_timeout + _GRACE_S
                 os.kill(self._http_pid, signal.SIGTERM)
-            if self._stop_signals > 1 or (deadline is not None and time.monotonic() > deadline):
+            if self._impatient or (deadline is not None and time.monotonic() > deadline):
                 return 0
             self._wait(deadline)
 
@@ -185,7 +188,7 @@ class Supervisor:
             self._drain_wakeup()
         if self._parent_pipe_fd in ready and not os.read(self._parent_pipe_fd, 4096):
             self._poll.unregister(self._parent_pipe_fd)
-            self._stop_signals += 1
+            self._stopping = True
         return self._read_announcements([fd for fd in ready if fd in self._starting])
 
     def _reap(self) -> int | None:
@@ -195,7 +198,7 @@ class Supervisor:
             if not ended:
                 continue
             worker = self._computing.pop(pid)
-            if self._stop_signals and status == 0:
+            if self._stopping and status == 0:
                 continue  # the HTTP side is gone, and with it the queue
             starting = any(pid == other for other, _ in self._starting.values())
             if not starting:
@@ -206,7 +209,7 @@ class Supervisor:
             ended, status = os.waitpid(self._http_pid, os.WNOHANG)
             if ended:
                 self._http_pid = 0
-                self._drained = bool(self._stop_signals)
+                self._drained = self._stopping
                 return os.waitstatus_to_exitcode(status)
         return None
 
@@ -225,8 +228,10 @@ class Supervisor:
         if self._parent_pipe_fd is not None:
             self._poll.register(self._parent_pipe_fd, select.POLLIN)
 
-    def _stop(self, *_: object) -> None:
-        self._stop_signals += 1
+    def _stop(self, number: int, _: object) -> None:
+        # A second Ctrl-C means now. Not a second SIGTERM: what stops process groups (timeout, batch systems) sends two.
+        self._impatient = self._stopping and number == signal.SIGINT
+        self._stopping = True
 
     def _drain_wakeup(self) -> None:
         while _read(self._wakeup.fileno()):
@@ -241,7 +246,7 @@ class Supervisor:
         deadline = time.monotonic() + _GRACE_S
         while self._computing:
             for pid in list(self._computing):
-                if not self._drained or self._stop_signals > 1 or time.monotonic() > deadline:
+                if not self._drained or self._impatient or time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
                 if os.waitpid(pid, os.WNOHANG)[0]:
                     del self._computing[pid]
