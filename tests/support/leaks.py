@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -70,6 +71,7 @@ def remember(session: pytest.Session) -> None:
 def compare(session: pytest.Session) -> None:
     if not _wanted(session) or not _before:
         return
+    gc.collect()  # what only a caught exception's traceback still holds is no leak
     for kind, after in _snapshot().items():
         for name, count in (after - _before[kind]).items():
             _leaks.append(f"{kind} left behind: {name}" + (f" ({count} times)" if count > 1 else ""))
