@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,11 @@ def spec_dirs(podman_version: tuple[int, ...] | None = None, environ: Mapping[st
     if own is not None and podman_version is not None and podman_version >= (5, 5):
         dirs.append(own)
     return dirs
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """`(5, 5)` from `podman version 5.5.1`."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
 def read_specs(dirs: Iterable[Path]) -> list[CdiSpec]:

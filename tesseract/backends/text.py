@@ -39,8 +39,11 @@ _Rule = tuple[str, Callable[["re.Match[str]", str], errors.EngineError]]
 
 
 def _port_in_use(match: re.Match[str], text: str) -> errors.EngineError:
-    port = re.search(r"(?:bind for |listen \w+ |address )[^\s]*:(\d+)", text) or re.search(r":(\d+)\b", text)
-    what = f"Port {port[1]}" if port else "A port"
+    port = re.search(r"bind port (\d+)|(?:bind for |listen \w+ |address )[^\s]*:(\d+)", text) or re.search(
+        r":(\d+)\b", text
+    )
+    number = next((group for group in port.groups() if group), "") if port else ""
+    what = f"Port {number}" if number else "A port"
     return errors.PortInUse(f"{what} was already in use (address already in use). Choose another port.")
 
 

@@ -13,8 +13,10 @@ from tesseract.backends import cdi, inspect, select
 from tesseract.backends.docker.endpoint import find as find_docker
 from tesseract.backends.docker.identity import identity as docker_identity
 from tesseract.backends.mounts import with_nested
+from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.endpoint import find as find_podman
 from tesseract.backends.podman.identity import identity as podman_identity
+from tesseract.backends.podman.service import service_command
 from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.backends.spec import Mount, UserMapping
 from tesseract.backends.text import engine_error, memory_bytes, short_reference
@@ -150,7 +152,17 @@ def test_cdi_specs_are_read_and_broken_ones_passed_over(tmp_path: Path) -> None:
 def test_the_users_own_cdi_directory_needs_a_newer_podman() -> None:
     environ = {"XDG_RUNTIME_DIR": "/run/user/7"}
     assert Path("/run/user/7/cdi") not in cdi.spec_dirs((5, 4), environ)
-    assert Path("/run/user/7/cdi") in cdi.spec_dirs((5, 5), environ)
+    assert Path("/run/user/7/cdi") in cdi.spec_dirs(cdi.version_tuple("podman version 5.5.1"), environ)
+    endpoint = Endpoint("unix:///x.sock", "test", ("/usr/bin/podman",), private=True)
+    assert service_command(endpoint, Path("/run/user/7/cdi")) == [
+        "/usr/bin/podman",
+        "--log-level=error",
+        "--cdi-spec-dir=/run/user/7/cdi",
+        "system",
+        "service",
+        "--time=60",
+        "unix:///x.sock",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +174,12 @@ def test_the_users_own_cdi_directory_needs_a_newer_podman() -> None:
             "already allocated",
             errors.PortInUse,
             "Port 8080",
+        ),
+        (
+            "pasta failed with exit code 1:\nFailed to bind port 47075 (Address already in use) for option "
+            "'-t 127.0.0.1/47075-47075:8000-8000'\n",
+            errors.PortInUse,
+            "Port 47075",
         ),
         ("rootlessport cannot expose privileged port 80, you can add...", errors.APIError, "Port 80 is privileged"),
         (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -160,8 +159,8 @@ class PodmanBackend(RestBackend):
             return ()
         if not self._local():
             return tuple(cdi.full_name(device) for device in spec.gpus.devices)
-        version = tuple(int(part) for part in re.findall(r"\d+", self.info().version)[:2])
-        return cdi.resolve(spec.gpus.devices, cdi.read_specs(cdi.spec_dirs(version)))
+        dirs = cdi.spec_dirs(cdi.version_tuple(self.info().version))
+        return cdi.resolve(spec.gpus.devices, cdi.read_specs(dirs))
 
     def _local(self) -> bool:
         """Whether paths and devices of this machine are the engine's too."""

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from tesseract import proc
+from tesseract.backends import cdi
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.ping import ping
 from tesseract.backends.text import engine_error
@@ -55,15 +56,7 @@ def _start(endpoint: Endpoint, path: Path, timeout: float) -> str:
         path.unlink(missing_ok=True)  # of a service that was killed
         log = path.with_suffix(".log")
         with log.open("wb") as output:
-            # --log-level: warnings of each request would fill the file.
-            argv = [
-                *endpoint.executable,
-                "--log-level=error",
-                "system",
-                "service",
-                f"--time={IDLE_SECONDS}",
-                endpoint.url,
-            ]
+            argv = service_command(endpoint, _own_cdi_dir(endpoint))
             process = proc.spawn_detached(argv, output)
         _started.append(process)
         while time.monotonic() < deadline:
@@ -76,6 +69,26 @@ def _start(endpoint: Endpoint, path: Path, timeout: float) -> str:
                 raise _start_error(log, f"it ended with status {process.returncode}")
             time.sleep(0.005)
         raise _start_error(log, f"it did not answer within {timeout:.0f} s")
+
+
+def service_command(endpoint: Endpoint, cdi_dir: Path | None) -> list[str]:
+    """The words that start the service. Pure.
+
+    Args:
+        cdi_dir: A directory of CDI specifications besides the system's.
+    """
+    # Warnings about each request would fill the log.
+    options = ["--log-level=error", *([f"--cdi-spec-dir={cdi_dir}"] if cdi_dir else [])]
+    return [*endpoint.executable, *options, "system", "service", f"--time={IDLE_SECONDS}", endpoint.url]
+
+
+def _own_cdi_dir(endpoint: Endpoint) -> Path | None:
+    """The user's CDI directory, if there is something in it and Podman can be told (5.5 and newer)."""
+    directory = cdi.user_dir()
+    if directory is None or not cdi.read_specs([directory]):
+        return None
+    said = proc.run([*endpoint.executable, "--version"], timeout=20).stdout.decode(errors="replace")
+    return directory if directory in cdi.spec_dirs(cdi.version_tuple(said)) else None
 
 
 # Kept so that the interpreter neither warns about running children nor leaves them unreaped.
