@@ -1,0 +1,291 @@
+"""The build context: Containerfiles pinned by golden files, what is staged, what never is."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from support.golden import check_golden
+
+from tesseract import images, projects
+from tesseract.errors import InvalidValue, StagingError, UserError, ValidationError
+from tesseract.images import hostsettings, installed
+from tesseract.images.context import ContextRequest, make_context
+from tesseract.images.credentials import build_secrets, parse_secret
+from tesseract.images.ignore import Ignore
+from tesseract.images.tags import image_tags, qualified
+
+pytestmark = pytest.mark.fast
+
+GOLDEN = Path(__file__).parent / "golden/containerfiles"
+API = """
+class InputSchema(BaseModel): pass
+class OutputSchema(BaseModel): pass
+def apply(inputs): ...
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "tesseract_api.py").write_text(API)
+    return folder
+
+
+def context(source: Path, config: str, **settings: Any) -> Path:
+    """Stage a project, as a build would, and return the folder."""
+    (source / "tesseract_config.yaml").write_text("name: demo\nversion: 1.2.3\n" + config)
+    folder = source.parent / "context"
+    folder.mkdir()
+    request = ContextRequest(folder, "docker.io/library/debian:bookworm-slim", **settings)
+    make_context(projects.load(source), request)
+    return folder
+
+
+def pinned(folder: Path, name: str) -> str:
+    text = (folder / "Containerfile").read_text()
+    # Digests and the tool's version change with the runtime itself.
+    text = re.sub(r"# [0-9a-f]{12}$", "# <digest>", text, flags=re.MULTILINE)
+    check_golden(GOLDEN / f"{name}.txt", text.replace(installed.runtime().version, "<version>"))
+    return text
+
+
+def test_smallest_project(source: Path) -> None:
+    folder = context(source, "")
+    pinned(folder, "smallest")
+    names = {path.name for path in (folder / "__tesseract_runtime__").iterdir()}
+    assert {name.split("-")[0] for name in names} == {"tesseract_core", "tesseract_runtime"}
+    assert (folder / "tesseract_requirements.txt").read_text() == ""
+
+
+def test_everything(source: Path) -> None:
+    (source / "data").mkdir()
+    (source / "data/table.csv").write_text("1")
+    (source.parent / "outside.json").write_text("{}")
+    (source / "tesseract_requirements.txt").write_text("numpy\ngit+https://example.org/x.git\n")
+    folder = context(
+        source,
+        r"""
+description: "two\nlines, \"quoted\", $HOME, back\\slash"
+env: {MY_PATH: "/opt/x:$PATH", QUOTED: 'a "b" \c'}
+metadata: {a: 1, b: 'q"x'}
+build_config:
+  extra_packages: [libgomp1, tree]
+  inherit_base_image_packages: true
+  package_data: [[data, data], [../outside.json, /etc/outside.json]]
+  custom_build_steps: ["RUN pip install \\\n    RUNner", "run echo done", "ENV X=1"]
+  host_credentials: [{host: "pkg.example.org", secret_id: tok}]
+  build_env: {CFLAGS: "-O2 -g"}
+""",
+        host_ids=("tesseract-ca", "tesseract-pip", "tesseract-uv"),
+        secret_ids=("tok",),
+        ssh=True,
+    )
+    pinned(folder, "everything")
+    assert (folder / "build_env.sh").read_text() == "export CFLAGS='-O2 -g'\n"
+    assert (folder / "host_credentials.txt").read_text() == "pkg.example.org tok __token__\n"
+
+
+def test_python_version(source: Path) -> None:
+    text = pinned(
+        context(source, "build_config: {requirements: {python_version: '3.12'}, skip_checks: true}"), "python"
+    )
+    assert "tesseract-runtime check" not in text
+
+
+def test_lock_file(source: Path) -> None:
+    (source / "pylock.toml").write_text('lock-version = "1.0"\n')
+    folder = context(source, "build_config: {requirements: {requirements_file: pylock.toml}}")
+    pinned(folder, "lock")
+    assert (folder / "pylock.toml").read_text() == 'lock-version = "1.0"\n'
+
+
+def test_conda(source: Path) -> None:
+    (source / "wheel").mkdir()
+    (source / "tesseract_environment.yaml").write_text(
+        "name: x\nchannels: [conda-forge]\ndependencies:\n- python=3.12\n- pip:\n  - ./wheel\n  - numpy\n"
+    )
+    folder = context(source, "build_config: {requirements: {provider: conda}}")
+    pinned(folder, "conda")
+    assert "- ./local_requirements/wheel" in (folder / "tesseract_environment.yaml").read_text()
+
+
+def test_custom_step_that_needs_the_api_file_gets_it_first(source: Path) -> None:
+    text = pinned(
+        context(source, 'build_config: {custom_build_steps: ["RUN python /tesseract/tesseract_api.py"]}'), "api_first"
+    )
+    assert text.index("COPY") < text.index("RUN python")
+
+
+def test_editing_the_api_file_changes_only_the_copy(source: Path, tmp_path: Path) -> None:
+    first = (context(source, "") / "Containerfile").read_text()
+    (tmp_path / "context").rename(tmp_path / "before")
+    (source / "tesseract_api.py").write_text(API + "# edited\n")
+    assert (context(source, "") / "Containerfile").read_text() == first
+
+
+def test_local_dependencies(source: Path) -> None:
+    for name in ("a/pkg", "b/pkg"):
+        (source / name / "__pycache__").mkdir(parents=True)
+        (source / name / "setup.py").write_text("")
+    for name in ("a", "b"):
+        (source / name / "x-1.0-py3-none-any.whl").write_text(name)
+    (source / "more.txt").write_text("scipy\n")
+    (source / "tesseract_requirements.txt").write_text(
+        f"./a/pkg[x,y]\nfile://{source}/b/pkg\n./a/x-1.0-py3-none-any.whl\n./b/x-1.0-py3-none-any.whl\n"
+        "numpy==2.0  # comment\n-r more.txt\n--extra-index-url https://example.org\n"
+    )
+    folder = context(source, "")
+    assert (folder / "tesseract_requirements.txt").read_text().splitlines() == [
+        "numpy==2.0",
+        "scipy",
+        "--extra-index-url https://example.org",
+        "./local_requirements/pkg[x,y]",
+        "./local_requirements/pkg_1",
+        "./local_requirements/x-1.0-py3-none-any.whl",
+        "./local_requirements/1/x-1.0-py3-none-any.whl",
+    ]
+    assert (folder / "local_requirements/1/x-1.0-py3-none-any.whl").read_text() == "b"
+    assert not list(folder.rglob("__pycache__"))
+
+
+def test_missing_local_dependency(source: Path) -> None:
+    (source / "tesseract_requirements.txt").write_text("./nope\n")
+    with pytest.raises(RuntimeError, match=r"local dependency not found: \./nope \(resolved to "):
+        context(source, "")
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ("[[nope, x]]", "package_data source file not found: nope"),
+        ("[[a.txt, x], [b.txt, ./x]]", "package_data has duplicate target path"),
+        ("[[secret.key, x]]", "left out by the project's ignore file"),
+    ],
+)
+def test_bad_package_data(source: Path, data: str, line: str) -> None:
+    for name in ("a.txt", "b.txt", "secret.key"):
+        (source / name).write_text("")
+    (source / ".containerignore").write_text("*.key\n")
+    with pytest.raises(StagingError, match=line):
+        context(source, f"build_config: {{package_data: {data}}}")
+
+
+def test_ignored_files_stay_out(source: Path) -> None:
+    (source / ".dockerignore").write_text("# data\nbig\n**/*.bin\n!keep.bin\n")
+    for name in ("big/file", "deep/x.bin", "keep.bin", ".git/config", "plain.txt"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("")
+    staged = context(source, "", whole_source=True) / "__tesseract_source__"
+    names = {str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()}
+    assert names == {".dockerignore", "keep.bin", "plain.txt", "tesseract_api.py", "tesseract_config.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "ignored"),
+    [
+        ("a/*.txt", "a/b.txt", True),
+        ("a/*.txt", "a/b/c.txt", False),
+        ("**/x", "a/b/x/y", True),
+        ("/a", "a/b", True),
+        ("a?c", "abc", True),
+        ("[ab].txt", "b.txt", True),
+        ("", "__pycache__/x.pyc", True),
+    ],
+)
+def test_ignore_patterns(pattern: str, path: str, ignored: bool) -> None:
+    assert Ignore([pattern])(PurePosixPath(path)) is ignored
+
+
+def test_build_directory_is_refreshed_but_never_clobbered(source: Path, tmp_path: Path) -> None:
+    (source / "tesseract_config.yaml").write_text("name: demo\n")
+    request = images.BuildRequest(source, build_dir=tmp_path / "kept", generate_only=True)
+    for _ in range(2):
+        assert images.build(request).build_dir == tmp_path / "kept"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("")
+    with pytest.raises(UserError, match="holds something else"):
+        images.build(images.BuildRequest(source, build_dir=tmp_path / "mine", generate_only=True))
+    with pytest.raises(UserError, match="does not exist"):
+        images.build(images.BuildRequest(source, build_dir=tmp_path / "no/such", generate_only=True))
+
+
+def test_runtime_wheels_are_reproducible_and_complete(source: Path, tmp_path: Path) -> None:
+    folder = context(source, "") / "__tesseract_runtime__"
+    runtime = next(folder.glob("tesseract_runtime-*.whl"))
+    names = zipfile.ZipFile(runtime).namelist()
+    assert "tesseract_core/runtime/__init__.py" in names
+    assert not [name for name in names if "__pycache__" in name]
+    core = zipfile.ZipFile(next(folder.glob("tesseract_core-*.whl")))
+    assert all(".dist-info/" in name for name in core.namelist())
+    before = runtime.read_bytes()
+    (tmp_path / "context").rename(tmp_path / "before")
+    assert next((context(source, "") / "__tesseract_runtime__").glob("tesseract_runtime-*.whl")).read_bytes() == before
+
+
+def test_python_that_is_too_old(source: Path) -> None:
+    with pytest.raises(ValidationError, match=r"python_version: Python 3\.10 is too old"):
+        context(source, "build_config: {requirements: {python_version: '3.10'}}")
+
+
+# ---- names, secrets, host settings ----------------------------------------------------------------------------------
+
+
+def test_tags() -> None:
+    config = projects.TesseractConfig(name="mul", version="1.2.3")
+    assert image_tags(config, None) == ("mul:1.2.3", "mul:latest")
+    assert image_tags(config, "dev") == ("mul:dev",)
+    with pytest.raises(ValueError, match="Invalid tag"):
+        image_tags(config, "a b")
+    with pytest.raises(ValidationError, match="name: 'X Y'"):
+        image_tags(projects.TesseractConfig(name="X Y"), None)
+
+
+def test_base_image_names() -> None:
+    assert qualified("debian:12") == "docker.io/library/debian:12"
+    assert qualified("user/image") == "docker.io/user/image"
+    for full in ("localhost/x", "example.org/x", "example:5000/x"):
+        assert qualified(full) == full
+
+
+def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "value")
+    (tmp_path / "f").write_text("x")
+    assert parse_secret("id=a,env=TOKEN").env == "TOKEN"
+    assert parse_secret(f"id=a,src={tmp_path}/f").src == tmp_path / "f"
+    for bad in ("env=TOKEN", "id=a,env=NOT_SET_AT_ALL", "id=a,src=/nonexistent", "nonsense"):
+        with pytest.raises(InvalidValue, match="Invalid --secret spec"):
+            parse_secret(bad)
+    credentials = [{"host": "h", "secret_id": name} for name in ("b", "a")]
+    config = projects.TesseractConfig.model_validate({"name": "x", "build_config": {"host_credentials": credentials}})
+    with pytest.raises(ValueError, match=r"not given: a, b\. Add --secret id=a"):
+        build_secrets(config, [])
+
+
+@pytest.mark.parametrize(
+    ("environment", "indexes"),
+    [
+        ({}, None),
+        ({"PIP_INDEX_URL": "https://a/simple"}, {"index-url": ("https://a/simple",)}),
+        ({"PIP_INDEX_URL": "https://a", "UV_DEFAULT_INDEX": "my=https://b"}, {"index-url": ("https://b",)}),
+        ({"PIP_FIND_LINKS": "/opt/wheels https://c"}, {"find-links": ("https://c",)}),
+        ({"PIP_EXTRA_INDEX_URL": "file:///opt/x"}, None),
+    ],
+)
+def test_index_settings(environment: Mapping[str, str], indexes: Any) -> None:
+    settings = hostsettings.read({"PIP_CONFIG_FILE": "/dev/null", **environment})
+    assert settings.indexes == indexes
+
+
+def test_index_settings_become_files_that_only_the_caller_reads(tmp_path: Path) -> None:
+    settings = hostsettings.HostSettings(None, {"index-url": ("https://user:pw@a/simple",)})
+    secrets = settings.secrets(tmp_path)
+    assert [secret.id for secret in secrets] == ["tesseract-pip", "tesseract-uv"]
+    assert (tmp_path / "tesseract-pip").read_text() == "[global]\nindex-url = https://user:pw@a/simple\n"
+    assert (tmp_path / "tesseract-uv").read_text() == 'index-url = "https://user:pw@a/simple"\n'
+    assert (tmp_path / "tesseract-pip").stat().st_mode & 0o077 == 0
