@@ -321,7 +321,7 @@ def test_an_unwritable_output_path(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = run("--output-path", "file/below", "apply", payload(), defaults=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert done.stderr.splitlines()[-1].startswith("Error: cannot write to the output path ")
     assert "Traceback" not in done.stderr
 
 

@@ -206,7 +206,9 @@ class Program:
         with ExitStack() as stack:
             try:
                 stack.enter_context(stream_run())
-            except (OSError, RuntimeError, ValueError) as error:
+            except OSError as error:
+                raise CommandFailed(f"cannot write to the output path {config.output_path}: {error}") from None
+            except (RuntimeError, ValueError) as error:
                 raise CommandFailed(str(error)) from None
             try:
                 with Profiler() as profiler:
