@@ -278,6 +278,15 @@ def test_interrupted_run(image: str, tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("delay", [0.4, 1.0, 3.0])
+def test_interrupted_build(image: str, root_dir: Path, delay: float) -> None:
+    words = ["build", root_dir / "examples" / "vectoradd", "--tag", "interrupted", "--config-override", "env={A: b}"]
+    status, said = interrupted(words, delay)
+    assert status == 130, said
+    assert "Traceback" not in said
+    assert "interrupted" not in podman("images", "--format", "{{.Tag}}")
+
+
 def test_interrupted_while_reading_standard_input(image: str) -> None:
     status, said = interrupted(["run", image, "apply", "-"], 1.0, stdin=subprocess.PIPE)
     assert status == 130
