@@ -143,13 +143,12 @@ displace() {
 
 step_conda() {
   credentials
-  version_control
   conda=$(command -v conda || :)
+  if [ -n "$conda" ]; then version_control; else version_control curl ca-certificates; fi
   if [ -z "$conda" ]; then
     # Miniforge lives in a cache mount: it is not part of the image.
     conda=/root/.cache/miniforge/bin/conda
     if [ ! -x $conda ]; then
-      command -v curl >/dev/null || apt_install curl ca-certificates
       curl -fsSL -o /tmp/miniforge.sh \
         "https://github.com/conda-forge/miniforge/releases/latest/download/Miniforge3-Linux-$(uname -m).sh"
       sh /tmp/miniforge.sh -b -f -p /root/.cache/miniforge
@@ -168,7 +167,7 @@ step_conda() {
 }
 
 version_control() {
-  command -v git >/dev/null && command -v ssh >/dev/null || with_programs git openssh-client
+  command -v git >/dev/null && command -v ssh >/dev/null && [ $# = 0 ] || with_programs git openssh-client "$@"
   if [ -n "${SSH_AUTH_SOCK:-}" ]; then
     ssh-keyscan github.com >/tmp/known_hosts 2>/dev/null || :
     export GIT_SSH_COMMAND='ssh -o UserKnownHostsFile=/tmp/known_hosts -o StrictHostKeyChecking=accept-new'
