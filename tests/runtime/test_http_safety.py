@@ -77,6 +77,30 @@ def test_a_star_switches_the_check_off(tmp_path: Path) -> None:
         assert host(server, "any.example") == 200
 
 
+# What a body may make the server read
+
+
+def array_at(buffer: str) -> dict[str, object]:
+    data = {"buffer": buffer, "encoding": "binref"}
+    return {"inputs": {"how": "nothing", "data": {"shape": [1], "dtype": "float64", "data": data}}}
+
+
+@pytest.mark.parametrize("buffer", ["/etc/passwd:0", "../server.log:0", "output/../../../etc/passwd:0"])
+def test_files_outside_of_the_input_directory_are_not_read(server: Served, buffer: str) -> None:
+    answer = server.post("/apply", array_at(buffer))
+    assert answer.status == 422
+    assert answer.json["detail"][0]["type"] == "array_decode_error"
+
+
+def test_a_url_in_a_body_is_not_fetched(server: Served) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as bait:
+        answer = server.post("/apply", array_at(f"http://127.0.0.1:{bait.getsockname()[1]}/x.bin:0"))
+        assert answer.status == 422
+        bait.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            bait.accept()
+
+
 # Token
 
 

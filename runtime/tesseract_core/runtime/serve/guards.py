@@ -7,28 +7,13 @@ import ipaddress
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from litestar.types import ASGIApp, Receive, Scope, Send
-
+from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send, header, send_reply
 from tesseract_core.runtime.serve.errors import detail
 from tesseract_core.runtime.serve.messages import Reply
 
 DEFAULT_MAX_BODY = 4 * 1024**3
-
-
-async def send_reply(send: Send, reply: Reply) -> None:
-    """Send a complete reply."""
-    headers = {"content-type": reply.content_type, "content-length": str(len(reply.body)), **reply.headers}
-    encoded = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
-
-
-def header(scope: Mapping[str, Any], name: bytes) -> str:
-    """Return the value of a request header, empty if absent; several become one list, as HTTP defines it."""
-    return ", ".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
 
 
 def known_routes(app: ASGIApp, routes: Mapping[str, tuple[str, ...]]) -> ASGIApp:

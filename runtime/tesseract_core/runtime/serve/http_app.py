@@ -15,16 +15,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 import orjson
 from litestar import Litestar, Request, Response, asgi
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.handlers import ASGIRouteHandler
 
 from tesseract_core.runtime.paths import safe_run_id
 from tesseract_core.runtime.serve import errors, guards
+from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send, header, send_reply
 from tesseract_core.runtime.serve.dispatch import ComputeDied, Dispatcher, QueueFull
-from tesseract_core.runtime.serve.guards import header, send_reply
 from tesseract_core.runtime.serve.messages import Reply, RequestHead
 from tesseract_core.runtime.serve.queue import Message
 
@@ -69,7 +70,7 @@ def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str],
     }
     get, post = ("GET", "HEAD"), ("POST",)
     routes = dict.fromkeys((*fixed, *_DOCS_FILES), get) | {f"/{name}": post for name in endpoints}
-    app: ASGIApp = Litestar(
+    litestar = Litestar(
         route_handlers=[
             *(_fixed_route(path, reply) for path, reply in fixed.items()),
             *(_docs_route(path, *file) for path, file in _DOCS_FILES.items()),
@@ -79,7 +80,7 @@ def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str],
         logging_config=None,
         exception_handlers={Exception: _internal_error},
     )
-    app = guards.known_routes(app, routes)
+    app = guards.known_routes(cast(ASGIApp, litestar), routes)
     if policy.token:
         # Probes carry no token, and a browser cannot send one for a page: neither says anything about the Tesseract.
         app = guards.require_token(app, policy.token, public=("/health", *_DOCS_FILES))
@@ -88,7 +89,7 @@ def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str],
     return app
 
 
-def _fixed_route(path: str, reply: Reply) -> ASGIApp:
+def _fixed_route(path: str, reply: Reply) -> ASGIRouteHandler:
     @asgi(path, copy_scope=False)
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         await send_reply(send, reply)
@@ -96,7 +97,7 @@ def _fixed_route(path: str, reply: Reply) -> ASGIApp:
     return handle
 
 
-def _docs_route(path: str, file: str, media_type: str) -> ASGIApp:
+def _docs_route(path: str, file: str, media_type: str) -> ASGIRouteHandler:
     headers = {"content-security-policy": _DOCS_POLICY, "cache-control": "no-cache"}
 
     @functools.cache
@@ -110,7 +111,7 @@ def _docs_route(path: str, file: str, media_type: str) -> ASGIApp:
     return handle
 
 
-def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIApp:
+def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIRouteHandler:
     @asgi(f"/{name}", copy_scope=False)
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         given = _query_run_id(scope["query_string"])
@@ -210,7 +211,7 @@ async def _stream(send: Send, reply: Message, run_id: str) -> None:
         reply.close()
 
 
-def _internal_error(request: Request, error: Exception) -> Response:
+def _internal_error(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
     """A fault of ours: the traceback goes to the log, the client learns no more than that."""
     traceback.print_exception(error)
     return Response(HTTPStatus.INTERNAL_SERVER_ERROR.phrase, status_code=500, media_type="text/plain; charset=utf-8")

@@ -6,10 +6,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
-from litestar.types import ASGIApp
-
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.serve import guards
+from tesseract_core.runtime.serve.asgi import ASGIApp
 from tesseract_core.runtime.serve.dispatch import Dispatcher
 from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.http_app import Policy, build_app

@@ -76,7 +76,7 @@ def _forget_exit_hooks() -> None:
 def _leave(status: int) -> None:
     """End this process as the interpreter would, but without unwinding into the code that forked it."""
     try:
-        threading._shutdown()
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

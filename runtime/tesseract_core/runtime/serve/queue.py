@@ -73,7 +73,7 @@ class Message:
         Raises `BlockingIOError` if `sock` is non-blocking and full, and `OSError` with `ETOOMANYREFS` if too many
         descriptors are on their way.
         """
-        packet = [_PREFIX.pack(self._head_size, self.size), self._inline]
+        packet: list[bytes | bytearray] = [_PREFIX.pack(self._head_size, self.size), self._inline]
         if self._fd is not None:
             fds = (*fds, self._fd)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
