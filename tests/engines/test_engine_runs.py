@@ -57,7 +57,9 @@ def test_stderr_is_live(backend: Backend, python: Python) -> None:
 
 def test_nothing_is_left_behind(backend: Backend, python: Python, run: Run, name: str) -> None:
     volumes = set(backend.volumes())
-    run(python("print(1)"))
+    for remove in (False, True):
+        status, _, _, info = run(python("import sys; sys.exit(3)", remove=remove))
+        assert (status, info.exit_code) == (3, 3)
     with pytest.raises(ContainerNotFound):
         backend.container(name)
     assert set(backend.volumes()) == volumes
