@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal, Optional, Union
+from typing import Any, Generic, Literal, Optional, TypeVar, Union
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from support.golden import check_golden
 from tesseract_core.runtime import Array, Differentiable, Float32, Float64, Int32
 from tesseract_core.runtime.core import create_endpoints, get_input_schema, load_module_from_path
 from tesseract_core.runtime.experimental import LazySequence
+from tesseract_core.runtime.file_interactions import output_to_bytes
 from tesseract_core.runtime.openapi import build_openapi
 from tesseract_core.runtime.schema_generation import Rewriter, collect
 
@@ -31,8 +32,15 @@ def document() -> dict[str, Any]:
     return json.loads(json.dumps(build_openapi(endpoints, CONFIG), allow_nan=False))
 
 
+T = TypeVar("T")
+
+
 class Leaf(BaseModel):
     x: Differentiable[Float64]
+
+
+class Box(BaseModel, Generic[T]):
+    item: T
 
 
 class TestLeaves:
@@ -105,6 +113,26 @@ class TestRestrictions:
         generated = Rewriter("Apply_").model(Twice)
         one, two = (field.annotation for field in generated.model_fields.values())
         assert two == list[one]  # type: ignore[valid-type]
+
+    def test_generic_models_have_names_of_their_own(self) -> None:
+        class Two(BaseModel):
+            one: Box[Float64]
+            two: Box[Array[(2,), Float64]]
+
+        schemas = build_openapi(create_endpoints(self.module(Two)), CONFIG)["components"]["schemas"]
+        boxes = [name for name in schemas if "Box" in name]
+        assert len(boxes) == 2
+        assert all(name.startswith("Apply_Box_EncodedArrayModel__") for name in boxes)
+
+    def test_lazy_sequences_in_returned_instances(self) -> None:
+        class Outputs(BaseModel):
+            items: LazySequence[Leaf]
+
+        module = self.module(Leaf, Outputs)
+        module.apply = lambda inputs: Outputs(items=[{"x": 1.0}])  # type: ignore[attr-defined]
+        endpoint = create_endpoints(module)[0]
+        result = endpoint(get_input_schema(endpoint)(inputs={"x": 1}))
+        assert json.loads(output_to_bytes(result, "json"))["items"][0]["x"]["data"]["buffer"] == 1.0
 
     @pytest.mark.parametrize("which", ["inputs", "outputs"])
     def test_gradients_need_something_differentiable(self, which: str) -> None:

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -228,6 +228,8 @@ def _as_fields(value: Any) -> Any:
         return {key: _as_fields(item) for key, item in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return type(value)(_as_fields(item) for item in value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | range | tuple):
+        return [_as_fields(item) for item in value]  # a LazySequence
     return value
 
 

@@ -154,7 +154,10 @@ def validate_array(
 @cache
 def _array_type(shape: ae.AnyShape, dtype: str | None, flags: ArrayFlags = _NO_FLAGS) -> type[PydanticArrayAnnotation]:
     body = {"expected_shape": shape, "expected_dtype": dtype, "flags": flags, "__module__": __name__}
-    return _ArrayMeta("Array", (PydanticArrayAnnotation,), body)
+    made = _ArrayMeta("Array", (PydanticArrayAnnotation,), body)
+    # Names of generic models that are parametrised with it are made of this.
+    made.__name__ = made.__qualname__ = made.schema_name()
+    return made
 
 
 class _ArrayFactory:
