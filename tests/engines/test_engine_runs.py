@@ -99,7 +99,8 @@ def test_what_cannot_start(backend: Backend, python: Python, name: str) -> None:
 def test_ctrl_c_leaves_nothing(backend: Backend, image: str, name: str) -> None:
     program = textwrap.dedent(
         """
-        import sys
+        import signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the suite runs in the background
         from tesseract.backends.select import get_backend
         from tesseract.backends.spec import ContainerSpec, Mount
         engine, image, name = sys.argv[1:]
