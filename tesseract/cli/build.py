@@ -88,9 +88,10 @@ def _explain_context(result: images.BuildResult) -> None:
 
 
 def _explain_failure(error: BuildError) -> str:
+    headline = error.headline.removesuffix(" The build output:")  # it stands above, not below
     if is_debug():  # the log has been seen as it came
-        return f"Error building Tesseract. {error.headline}"
+        return f"Error building Tesseract. {headline}"
     for line in error.build_log:
         logger.error("%s", line)
     hint = "" if logger.isEnabledFor(logging.ERROR) else " Run again with `tesseract --loglevel debug` to see why."
-    return f"Error building Tesseract. {error.headline}{hint}"
+    return f"Error building Tesseract. {headline}{hint}"
