@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -39,16 +40,14 @@ class ImageServer:
     def __init__(self, request: ServeRequest, timeout: Timeout, *, in_memory: bool = False) -> None:
         parent = _SHARED_MEMORY if in_memory else None
         self._upload_to = request.output_path if request.output_path and is_url(request.output_path) else None
-        if self._upload_to:
-            # Not removed with this object: until it is uploaded, this is the only copy.
-            request = replace(request, output_path=Path(tempfile.mkdtemp(prefix="tesseract_output_")))
-        elif request.output_path is None:
+        if request.output_path is None:
             request = replace(request, output_path=temporary_directory(self, "tesseract_output_", parent))
         if request.input_path is None and request.output_format == "json+binref":
             request = replace(request, input_path=temporary_directory(self, "tesseract_input_", parent))
         self._request = request
         self._timeout = timeout
         self._served: Served | None = None
+        self._output_path: Path | None = None
 
     def start(self) -> Transport:
         from tesseract_core.client.http import HttpTransport
@@ -61,7 +60,16 @@ class ImageServer:
 
             # The fetched directory is a snapshot that others use, too: nothing may be written to it.
             request, shared_input = replace(request, input_path=fetch(request.input_path)), None
-        self._served = served = serving.serve(replace(request, owner=serving.process.current()))
+        if self._upload_to:
+            # Not a directory that goes with this object: until it is uploaded, this is the only copy.
+            request = replace(request, output_path=Path(tempfile.mkdtemp(prefix="tesseract_output_")))
+        try:
+            self._served = served = serving.serve(replace(request, owner=serving.process.current()))
+        except BaseException:
+            if self._upload_to:
+                shutil.rmtree(str(request.output_path), ignore_errors=True)
+            raise
+        self._output_path = _path(request.output_path)
         if served.url is None:
             self.stop()
             raise UserError(
@@ -72,7 +80,7 @@ class ImageServer:
             timeout=self._timeout,
             token=served.token,
             input_path=shared_input,
-            output_path=_path(request.output_path),
+            output_path=self._output_path,
         )
 
     def stop(self) -> None:
@@ -82,10 +90,11 @@ class ImageServer:
             with contextlib.suppress(ContainerNotFound):
                 serving.teardown(self._served.container.id)
             self._served = None
-            if self._upload_to:
+            if self._upload_to and self._output_path:
                 from tesseract.transfer.upload import upload
 
-                upload(Path(str(self._request.output_path)), str(self._upload_to))
+                upload(self._output_path, str(self._upload_to))
+                shutil.rmtree(self._output_path, ignore_errors=True)
 
     def logs(self) -> str:
         return self.container().logs().decode(errors="replace")
