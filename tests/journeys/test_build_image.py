@@ -57,7 +57,9 @@ def write_project(folder: Path, name: str, config: str = "name: NAME\n") -> Path
 
 
 def remove(name: str) -> None:
-    subprocess.run(["podman", "rmi", "-f", f"localhost/{name}:latest"], capture_output=True, check=False)
+    # By id: with a name, the other tags would stay.
+    ids = podman("images", "-q", f"localhost/{name}").split()
+    subprocess.run(["podman", "rmi", "-f", *ids], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -51,4 +51,5 @@ def test_recipe_builds_and_answers(
         assert answer.returncode == 0, answer.stderr
         assert set(json.loads(answer.stdout)) == set(inputs)
     finally:
-        subprocess.run(["podman", "rmi", "-f", f"localhost/{name}:latest"], capture_output=True, check=False)
+        tags = [f"localhost/{name}:{tag}" for tag in ("latest", "unknown", "0.1.0")]
+        subprocess.run(["podman", "rmi", "-f", *tags], capture_output=True, check=False)
