@@ -80,7 +80,9 @@ def test_other_leaves_stay_json() -> None:
     assert codec.encode({}) == codec.encode(None) == b"null"
 
 
-@pytest.mark.parametrize("value", [np.array(["a"]), np.array([object()]), np.array([None])], ids=["text", "objects", "none"])
+@pytest.mark.parametrize(
+    "value", [np.array(["a"]), np.array([object()]), np.array([None])], ids=["text", "objects", "none"]
+)
 def test_arrays_that_no_tesseract_knows_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="dtype"):
         codec.encode({"x": value})
