@@ -40,6 +40,7 @@ def test_layout_of_a_run(output_path: Path) -> None:
         "logs",
         "logs/artifacts",
         "logs/metrics.csv",
+        "logs/run.json",
         "logs/tesseract.log",
     ]
     assert (output_path / "logs/metrics.csv").read_text() == "timestamp,key,value,step\n"

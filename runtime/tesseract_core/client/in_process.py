@@ -99,7 +99,7 @@ class InProcessTransport(Transport):
             request = get_input_schema(function).model_validate(_own_arrays(payload))
             try:
                 if endpoint in COMPUTE_ENDPOINTS:
-                    with start_run(base_dir=run_dir, log_sink=log_sink):
+                    with start_run(run_dir, log_sink, endpoint):
                         with Profiler() as profiler:
                             result = function(request)
                         profiler.print_stats()

@@ -205,7 +205,7 @@ class Program:
         config = get_config()
         with ExitStack() as stack:
             try:
-                stack.enter_context(stream_run())
+                stack.enter_context(stream_run(function.__name__))
             except OSError as error:
                 raise CommandFailed(f"cannot write to the output path {config.output_path}: {error}") from None
             except (RuntimeError, ValueError) as error:

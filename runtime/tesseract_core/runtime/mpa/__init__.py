@@ -19,6 +19,7 @@ from tesseract_core.runtime.logs import Consumer, LogFile, capture_stdio, to_std
 from tesseract_core.runtime.mpa.backend import Backend
 from tesseract_core.runtime.mpa.directory import RunDirectory, prune_runs
 from tesseract_core.runtime.mpa.files import FileBackend
+from tesseract_core.runtime.mpa.record import RunRecord
 from tesseract_core.runtime.paths import confine, safe_run_id
 
 __all__ = ["Run", "log_artifact", "log_metric", "log_parameter", "serve_run", "start_run", "stream_run"]
@@ -91,7 +92,9 @@ def log_artifact(local_path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def start_run(
-    base_dir: str | os.PathLike[str] | None = None, log_sink: Callable[[str], Any] | None = None
+    base_dir: str | os.PathLike[str] | None = None,
+    log_sink: Callable[[str], Any] | None = None,
+    endpoint: str | None = None,
 ) -> Iterator[Run]:
     """Open a run in this process.
 
@@ -99,33 +102,35 @@ def start_run(
         base_dir: The run's directory; `output_path` of the configuration by default.
         log_sink: Called with each line that the run prints, without its newline. All lines have been delivered when
             the block is left.
+        endpoint: What is called, for the run's record.
 
     Raises:
         RuntimeError: The MLflow server that the configuration names cannot be used.
     """
     directory = RunDirectory(Path(base_dir or get_config().output_path))
     directory.create()
-    with _run(directory, sink=log_sink) as run:
+    with _run(directory, endpoint, sink=log_sink) as run:
         yield run
 
 
 @contextmanager
-def stream_run() -> Iterator[Run]:
+def stream_run(endpoint: str | None = None) -> Iterator[Run]:
     """The run of a command: `output_path` is its directory, and its output appears on stderr as it comes."""
     directory = RunDirectory(Path(get_config().output_path))
     directory.create()
-    with _run(directory, live=to_stderr()) as run:
+    with _run(directory, endpoint, live=to_stderr()) as run:
         yield run
 
 
 @contextmanager
-def serve_run(run_id: str, named: bool) -> Iterator[Run]:
+def serve_run(run_id: str, named: bool, endpoint: str | None = None) -> Iterator[Run]:
     """The run of a request: directory `run_<id>` below `output_path`, output on stderr behind `[run <id>]`.
 
     Args:
         run_id: One safe path component.
         named: The client chose the id. The directory is then made at once, and a run of the same id that is in
             progress, in any process, is waited for. Otherwise it appears when there is something to put into it.
+        endpoint: What is called, for the run's record.
 
     Raises:
         ValueError: `run_id` is no safe path component.
@@ -136,7 +141,7 @@ def serve_run(run_id: str, named: bool) -> Iterator[Run]:
     with RunDirectory(path, locked=True) as directory:
         if named:
             directory.create()
-        with _run(directory, live=to_stderr(f"[run {run_id}] ".encode())) as run:
+        with _run(directory, endpoint, live=to_stderr(f"[run {run_id}] ".encode())) as run:
             yield run
     if config.max_runs:
         prune_runs(path.parent, keep=config.max_runs)
@@ -145,10 +150,13 @@ def serve_run(run_id: str, named: bool) -> Iterator[Run]:
 @contextmanager
 def _run(
     directory: RunDirectory,
+    endpoint: str | None,
     live: Callable[[int], Consumer] | None = None,
     sink: Callable[[str], Any] | None = None,
 ) -> Iterator[Run]:
     with ExitStack() as stack:
+        record = RunRecord(directory, endpoint)
+        stack.callback(record.write)
         backend = _make_backend(directory)
         log = LogFile(directory.log_path)
         stack.callback(_close_log, log)
@@ -164,6 +172,7 @@ def _run(
         finally:
             _active.remove(run)
             _current.reset(token)
+            record.end(run.succeeded)
             backend.close(run.succeeded)
 
 

@@ -115,7 +115,7 @@ class Handler:
     def _run(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
         named = head.named and head.endpoint not in _PLAIN_JSON
         try:
-            with serve_run(head.run_id, named=named) as run:
+            with serve_run(head.run_id, named=named, endpoint=head.endpoint) as run:
                 try:
                     return self._compute(head, payload, encoding)
                 except (Exception, SystemExit):

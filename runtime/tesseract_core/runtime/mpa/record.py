@@ -1,0 +1,58 @@
+"""What a run's directory says about the run itself: `logs/run.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from tesseract_core.runtime.mpa.directory import RunDirectory
+
+
+class RunRecord:
+    """Writes `run.json` at the end of a run that has a directory; a run without one gets none because of it.
+
+    The file holds `run_id` (null for a single command), `endpoint` (null outside of one), `started` (local, ISO 8601),
+    `seconds` and `status` (`succeeded` or `failed`). While the run goes on there is no such file.
+
+    Args:
+        directory: The run's.
+        endpoint: What is called.
+    """
+
+    def __init__(self, directory: RunDirectory, endpoint: str | None) -> None:
+        name = directory.path.name
+        self._directory = directory
+        self._start = time.monotonic()
+        self._content = {
+            "run_id": name.removeprefix("run_") if name.startswith("run_") else None,
+            "endpoint": endpoint,
+            "started": datetime.now().isoformat(timespec="seconds"),
+        }
+        self.end(succeeded=False)  # unless somebody knows better
+        directory.on_create(_forget)
+
+    def end(self, succeeded: bool) -> None:
+        """Take the time; what follows (sending what is left of metrics) is not the run's own."""
+        self._content["seconds"] = round(time.monotonic() - self._start, 6)
+        self._content["status"] = "succeeded" if succeeded else "failed"
+
+    def write(self) -> None:
+        """Write the file in one step. A failure is reported on stderr: it is no reason to lose a result."""
+        if not self._directory.exists:
+            return
+        logs = self._directory.path / "logs"
+        temporary = logs / f".run.{os.getpid()}.json"
+        try:
+            temporary.write_text(json.dumps(self._content) + "\n", encoding="utf-8")
+            temporary.replace(logs / "run.json")
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            print(f"the run could not be recorded in {logs}: {error}", file=sys.stderr)
+
+
+def _forget(logs: Path) -> None:
+    (logs / "run.json").unlink(missing_ok=True)
