@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def root_dir() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A temporary directory whose path is short enough for Unix sockets below it (107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix="tt-") as path:
+        yield Path(path)
 
 
 @pytest.fixture(scope="session")

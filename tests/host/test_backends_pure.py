@@ -333,8 +333,8 @@ def test_words_of_podman_that_name_a_connection(programs: Path) -> None:
     assert find_podman((podman, "--url=tcp://h:1"), "given", {}).url == "tcp://h:1"
 
 
-def test_sudo_podman_gets_a_service_of_its_own(programs: Path, tmp_path: Path) -> None:
-    runtime = tmp_path / "run"
+def test_sudo_podman_gets_a_service_of_its_own(programs: Path, short_path: Path) -> None:
+    runtime = short_path / "run"
     runtime.mkdir(mode=0o700)
     plain = find_podman((str(_program(programs, "podman")),), "given", {"XDG_RUNTIME_DIR": str(runtime)})
     sudo = find_podman(("/usr/bin/sudo", "podman"), "given", {"XDG_RUNTIME_DIR": str(runtime)})
@@ -352,21 +352,21 @@ def test_words_of_docker_that_name_a_connection(programs: Path) -> None:
     assert sudo.dial == ("/usr/bin/sudo", "docker", "system", "dial-stdio")
 
 
-def test_a_runtime_directory_must_be_ours_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    good = tmp_path / "good"
+def test_a_runtime_directory_must_be_ours_alone(short_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = short_path / "good"
     good.mkdir(mode=0o700)
     assert runtime_dir({"XDG_RUNTIME_DIR": str(good)}) == good / "tesseract"
     assert (good / "tesseract").stat().st_mode & 0o777 == 0o700
-    shared = tmp_path / "shared"
+    shared = short_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    link = tmp_path / "link"
+    link = short_path / "link"
     link.symlink_to(good)
     if os.getuid() == 0:
         return
     caplog.clear()
-    for bad in (shared, link, tmp_path / "absent/below"):
-        environ = {"XDG_RUNTIME_DIR": str(bad), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    for bad in (shared, link, short_path / "absent/below"):
+        environ = {"XDG_RUNTIME_DIR": str(bad), "TMPDIR": str(short_path), "HOME": str(short_path)}
         assert runtime_dir(environ).parent != bad
         assert "is not usable" in caplog.text
 

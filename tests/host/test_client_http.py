@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -55,6 +56,20 @@ class Echo(BaseHTTPRequestHandler):
         return "client"
 
 
+class EchoServer(ThreadingHTTPServer):
+    """Remembers the paths of requests, and how many connections it has closed."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.seen: list[str] = []
+        self.release = threading.Event()
+        self.closed = threading.Semaphore(0)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.closed.release()
+
+
 class UnixEchoHandler(Echo):
     disable_nagle_algorithm = False  # a matter of TCP
 
@@ -65,8 +80,7 @@ class UnixEcho(ThreadingMixIn, UnixStreamServer):
 
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        server.seen, server.release = [], threading.Event()
+    with EchoServer(("127.0.0.1", 0), Echo) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.release.set()
@@ -115,10 +129,11 @@ def test_environment_proxies_and_netrc_do_not_touch_loopback(
     assert "Authorization" not in HttpTransport(url).call("health")["headers"]
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_replaced(url: str, server: ThreadingHTTPServer) -> None:
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced(url: str, server: EchoServer) -> None:
     transport = HttpTransport(url)
     for _ in range(3):
         transport.call("drop")
+        assert server.closed.acquire(timeout=10)
     assert len(server.seen) == 3
 
 

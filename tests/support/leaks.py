@@ -36,7 +36,9 @@ def _snapshot() -> dict[str, Counter[str]]:
     uid = os.getuid()
     found = {
         "temporary directory": Counter(
-            str(path) for path in temp.glob("*tesseract*") if path.exists() and path.stat().st_uid == uid
+            str(path)
+            for path in temp.glob("*tesseract*")
+            if path.exists() and path.stat().st_uid == uid and not path.name.startswith("pytest-of-")
         )
     }
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
