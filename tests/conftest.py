@@ -87,12 +87,13 @@ def tesseract_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
 def tesseract_image(
     base_image: str, tesseract_cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> Iterator[Callable[[str], str]]:
-    """Build `examples/NAME` once for the whole suite; returns the image's name. Removed when the suite ends."""
+    """Build `examples/PATH` once for the whole suite; returns the image's name. Removed when the suite ends."""
     built: set[str] = set()
 
-    def build(name: str) -> str:
+    def build(path: str) -> str:
+        name = Path(path).name
         if name not in built:
-            result = tesseract_cli("--loglevel", "debug", "build", ROOT / "examples" / name, timeout=900)
+            result = tesseract_cli("--loglevel", "debug", "build", ROOT / "examples" / path, timeout=900)
             assert result.returncode == 0, result.stderr
             built.add(name)
         return name
