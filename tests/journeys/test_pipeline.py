@@ -1,4 +1,4 @@
-"""Two Tesseracts in one network: the optimizer finds the smoother by its alias. The network goes with the last of them."""
+"""Two Tesseracts in one network: one finds the other by its alias. The network goes with the last of them."""
 
 from __future__ import annotations
 

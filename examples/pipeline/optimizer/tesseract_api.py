@@ -39,14 +39,13 @@ class OutputSchema(BaseModel):
 def apply(inputs: InputSchema) -> OutputSchema:
     """Fit the strength."""
     smoother = Tesseract.from_url(inputs.smoother)
-    strength = float(inputs.guess)
-    for step in range(1, inputs.max_steps + 1):
+    steps, strength, change = 0, float(inputs.guess), np.inf
+    while steps < inputs.max_steps and abs(change) > 1e-10 * strength:
         arguments = {"profile": inputs.profile, "strength": strength}
         residual = smoother.apply(arguments)["smoothed"] - inputs.measured
         slope = smoother.jacobian_vector_product(arguments, ["strength"], ["smoothed"], {"strength": 1.0})["smoothed"]
         change = -(slope @ residual) / (slope @ slope)
-        if abs(change) <= 1e-10 * strength:
-            break
         # Half way to zero at most: a strength is positive.
         strength = max(strength + change, strength / 2)
-    return OutputSchema(strength=strength, misfit=np.linalg.norm(residual), steps=step)
+        steps += 1
+    return OutputSchema(strength=strength, misfit=np.linalg.norm(residual), steps=steps)
