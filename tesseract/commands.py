@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -190,7 +191,7 @@ def run_tesseract(
         volumes, gpus, environment, network, user, memory, input_path, output_path, output_format: As in `serve`.
 
     Returns:
-        What the command wrote to stdout and to stderr.
+        What the command wrote to stdout and to stderr. If output could not be uploaded, a warning says where it is.
 
     Raises:
         ImageNotFound: No such image, or it is no Tesseract.
@@ -235,6 +236,8 @@ def run_tesseract(
     finally:
         if lines:
             lines.end()
+    if result.problem:
+        warnings.warn(str(result.problem), stacklevel=2)  # no exception: the result below is not lost because of it
     if result.exit_status:
         raise ContainerError(result.container.name, result.exit_status, [command, *request.args], image, bytes(stderr))
     return stdout.decode(errors="replace"), stderr.decode(errors="replace")

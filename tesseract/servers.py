@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,7 +37,6 @@ class ImageServer:
 
     def __init__(self, request: ServeRequest, timeout: Timeout, *, in_memory: bool = False) -> None:
         parent = _SHARED_MEMORY if in_memory else None
-        self._upload_to = request.output_path if request.output_path and is_url(request.output_path) else None
         if request.output_path is None:
             request = replace(request, output_path=temporary_directory(self, "tesseract_output_", parent))
         if request.input_path is None and request.output_format == "json+binref":
@@ -47,54 +44,44 @@ class ImageServer:
         self._request = request
         self._timeout = timeout
         self._served: Served | None = None
-        self._output_path: Path | None = None
 
     def start(self) -> Transport:
         from tesseract_core.client.http import HttpTransport
 
         from tesseract import serving
 
-        request, shared_input = self._request, _path(self._request.input_path)
-        if request.input_path and is_url(request.input_path):
-            from tesseract.transfer.fetch import fetch
-
-            # The fetched directory is a snapshot that others use, too: nothing may be written to it.
-            request, shared_input = replace(request, input_path=fetch(request.input_path)), None
-        if self._upload_to:
-            # Not a directory that goes with this object: until it is uploaded, this is the only copy.
-            request = replace(request, output_path=Path(tempfile.mkdtemp(prefix="tesseract_output_")))
-        try:
-            self._served = served = serving.serve(replace(request, owner=serving.process.current()))
-        except BaseException:
-            if self._upload_to:
-                shutil.rmtree(str(request.output_path), ignore_errors=True)
-            raise
-        self._output_path = _path(request.output_path)
+        request = replace(self._request, owner=serving.process.current())
+        self._served = served = serving.serve(request)
         if served.url is None:
             self.stop()
             raise UserError(
                 f"Nothing on this host can reach {served.container_name}: publish a port, or use socket=True."
             )
-        return HttpTransport(
+        transport = HttpTransport(
             served.url,
             timeout=self._timeout,
             token=served.token,
-            input_path=shared_input,
-            output_path=self._output_path,
+            # What was fetched from a URL is a snapshot that others use, too: no arrays are passed by way of it.
+            input_path=_local(request.input_path),
+            output_path=served.output.directory if served.output else _local(request.output_path),
         )
+        if served.output is None:
+            return transport
+        from tesseract.uploading import UploadingTransport
+
+        return UploadingTransport(transport, served.output)
 
     def stop(self) -> None:
         from tesseract import serving
 
-        if self._served is not None:
-            with contextlib.suppress(ContainerNotFound):
-                serving.teardown(self._served.container.id)
-            self._served = None
-            if self._upload_to and self._output_path:
-                from tesseract.transfer.upload import upload
-
-                upload(self._output_path, str(self._upload_to))
-                shutil.rmtree(self._output_path, ignore_errors=True)
+        served, self._served = self._served, None
+        if served is None:
+            return
+        try:
+            serving.teardown(served.container.id)
+        except ContainerNotFound:  # somebody else removed it, perhaps without regard for its output
+            if served.output is not None:
+                served.output.finish()
 
     def logs(self) -> str:
         return self.container().logs().decode(errors="replace")
@@ -237,8 +224,8 @@ class SourceServer:
         return HttpTransport(url, timeout=self._timeout, input_path=self._input_path, output_path=self._output_path)
 
 
-def _path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path)
+def _local(path: str | Path | None) -> Path | None:
+    return None if path is None or is_url(path) else Path(path)
 
 
 def _as_env(value: Any) -> str:

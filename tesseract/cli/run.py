@@ -105,7 +105,10 @@ def run(
     result = serving.run_once(request, _write, log)
     log.close()
     if result.exit_status != 0:
-        raise UserError(_failure(request, result, log))
+        message = _failure(request, result, log)
+        raise UserError(f"{message}\n{result.problem}" if result.problem else message)
+    if result.problem is not None:
+        raise result.problem
 
 
 def _write(data: bytes) -> None:

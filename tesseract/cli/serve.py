@@ -140,4 +140,7 @@ def _explain(served: serving.Served) -> None:
     logger.info("Container ID: %s", served.container.id)
     logger.info("Container name: %s", served.container_name)
     logger.info("Entrypoint: %s", " ".join(served.container.command))
+    if served.output:
+        logger.info("Its output is collected in %s", served.output.directory)
+        logger.info("and uploaded to %s when you stop it", served.output.shown_url)
     logger.info("To stop it: tesseract teardown %s", served.container_name)

@@ -23,8 +23,5 @@ def teardown(
         raise UsageError("Either container names or --all flag must be provided")
     if (bool(names), all, orphaned).count(True) > 1:
         raise UsageError("Either container names or --all flag must be provided, but not both")
-    removed = serving.teardown(names, all=all, orphaned=orphaned)
-    for name in removed:
-        logger.info("Removed Tesseract container %s", name)
-    if not removed:
+    if not serving.teardown(names, all=all, orphaned=orphaned):
         logger.info("No Tesseract containers to tear down")

@@ -13,6 +13,8 @@ VERSION = "org.tesseract.version"
 PROCESS = "org.tesseract.process"
 SOCKET = "org.tesseract.socket"
 HOST_IP = "org.tesseract.host-ip"
+OUTPUT_URL = "org.tesseract.output-url"
+OUTPUT_DIR = "org.tesseract.output-dir"
 
 
 class _HasEnv(Protocol):

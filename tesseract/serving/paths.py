@@ -26,13 +26,10 @@ def this_host(*, port: int = 0, debugger_port: int = 0, socket_dir: Path | None 
 
 
 def prepare(request: ContainerRequest, host: Host) -> None:
-    """Check the input directory and make the output directory.
+    """Check the input directory and make the output directory (URLs: see `data.localised`).
 
     Raises: InvalidValue.
     """
-    for option, path in (("--input-path", request.input_path), ("--output-path", request.output_path)):
-        if path is not None and "://" in str(path):
-            raise InvalidValue(f"{option} {path}: URLs are not supported here. Give a local directory.")
     if request.input_path is not None:
         source = host.cwd / Path(request.input_path).expanduser()
         if not source.is_dir():

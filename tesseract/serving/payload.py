@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from tesseract.backends.spec import Mount
 from tesseract.errors import InvalidValue
 from tesseract.serving.plan import Payload
+from tesseract.transfer.remote import TransferError, is_url, open_url, reason, without_credentials
 
 # The kernel refuses one argument above 128 KiB (MAX_ARG_STRLEN); stay well below.
 MAX_INLINE_BYTES = 64 * 1024
@@ -27,7 +28,7 @@ def staged(args: Sequence[str], cwd: Path, stdin: BinaryIO | None = None) -> Ite
     `@path` must be a regular file and is mounted as it is; `@scheme://...` is fetched with the host's credentials;
     `@-` and `-` read `stdin`; text above 64 KiB goes into a file. Everything else is passed through.
 
-    Raises: InvalidValue.
+    Raises: InvalidValue, TransferError.
     """
     with ExitStack() as stack:
         words: list[str] = []
@@ -53,7 +54,7 @@ def _source_file(arg: str, cwd: Path, stdin: BinaryIO | None, stack: ExitStack) 
         return target
     if arg.startswith("@"):
         name = arg.lstrip("@")
-        if "://" in name:
+        if is_url(name):
             return _fetch(name, _temporary(stack))
         path = (cwd / Path(name).expanduser()).resolve()
         if not path.is_file():
@@ -71,21 +72,14 @@ def _temporary(stack: ExitStack) -> Path:
 
 
 def _fetch(url: str, directory: Path) -> Path:
-    import fsspec
-
+    fs, path = open_url(url)
     target = directory / f"payload{PurePosixPath(urlsplit(url).path).suffix}"
     try:
-        with fsspec.open(url, "rb") as source, target.open("wb") as file:
+        with fs.open(path, "rb") as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
-    except Exception as error:  # fsspec lets every file system's own exceptions through
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise InvalidValue(
-            f"Could not read the payload from {_without_password(url)}: {cause}. "
-            "Check the address and your credentials for it."
+    except Exception as error:  # every file system has errors of its own
+        raise TransferError(
+            f"The payload at '{without_credentials(url)}' cannot be read: {reason(error, url)}. "
+            "Check the address, and your credentials for it."
         ) from error
     return target
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,9 +11,11 @@ from pathlib import Path
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo
 from tesseract.errors import InvalidValue
-from tesseract.serving import labels, paths, process
+from tesseract.serving import data, labels, paths, process
 from tesseract.serving.lookup import engine, find_container
 from tesseract.serving.signals import uninterrupted
+
+logger = logging.getLogger("tesseract")
 
 _AT_ONCE = 16
 
@@ -31,9 +34,10 @@ def teardown(
         all: Every Tesseract that this tool made for the calling user.
         orphaned: Those of them that belonged to a process which is gone.
 
-    Networks that were made for them go with their last Tesseract.
+    Networks that were made for them go with their last Tesseract. Output that belongs at a URL is uploaded.
 
-    Raises: InvalidValue unless exactly one of the three is given; ContainerNotFound.
+    Raises: InvalidValue unless exactly one of the three is given; ContainerNotFound; TransferError after everything
+    has been removed, if some output could not be uploaded.
     """
     names = [names] if isinstance(names, str) else list(names)
     if sum((bool(names), all, orphaned)) != 1:
@@ -51,6 +55,9 @@ def teardown(
                 list(pool.map(remove, containers))
         for network in sorted({name for container in containers for name in container.networks}):
             backend.remove_network_if_empty(network)
+    problem = data.deliver(filter(None, map(data.output_of, containers)))
+    if problem is not None:
+        raise problem
     return [container.name for container in containers]
 
 
@@ -66,5 +73,6 @@ def _select(backend: Backend, names: Sequence[str], orphaned: bool) -> list[Cont
 
 def _remove(backend: Backend, container: ContainerInfo) -> None:
     backend.remove(container.id)
+    logger.info("Removed Tesseract container %s", container.name)
     if socket := container.labels.get(labels.SOCKET):
         paths.remove_socket_dir(Path(socket).parent)

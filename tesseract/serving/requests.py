@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tesseract.backends.spec import ContainerInfo
+from tesseract.errors import UserError
+
+if TYPE_CHECKING:
+    from tesseract.transfer.output import Output
 
 DEFAULT_STARTUP_TIMEOUT = 30.0
 
@@ -24,8 +29,8 @@ class ContainerRequest:
         user: `UID[:GID]` inside the container; the caller's own if not given.
         userns: `host` for the engine's default mapping, or an engine's own mode.
         memory: Limit in engine syntax (`512m`, `2g`).
-        input_path: Directory that appears read-only at `/tesseract/input_data`.
-        output_path: Directory (made if missing) that appears at `/tesseract/output_data`.
+        input_path: Directory that appears read-only at `/tesseract/input_data`, or a URL of what is fetched into one.
+        output_path: Directory (made if missing) that appears at `/tesseract/output_data`, or a URL where its files go.
         output_format: `json`, `json+base64` or `json+binref`.
         debug: Tracebacks and the `test` endpoint for clients.
         debugger: Also a debugger that waits for a client; code execution for whoever reaches its port.
@@ -115,6 +120,7 @@ class Served:
         socket: Path of the Unix socket, if asked for.
         token: Bearer token that clients must send, if any.
         debugger: `ip:port` where a debugger can attach, if asked for.
+        output: Its output, if that belongs at a URL.
     """
 
     container_name: str
@@ -123,11 +129,17 @@ class Served:
     socket: str | None = None
     token: str | None = None
     debugger: str | None = None
+    output: Output | None = None
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a one-shot container ended."""
+    """How a one-shot container ended.
+
+    Attributes:
+        problem: Why its output could not be uploaded, if so; the message says where it is.
+    """
 
     exit_status: int
     container: ContainerInfo
+    problem: UserError | None = None

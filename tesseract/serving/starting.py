@@ -9,16 +9,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec, NetworkAttachment
 from tesseract.deadline import Deadline
 from tesseract.errors import PortInUse, StartupFailed, UserError
-from tesseract.serving import labels, lookup, networks, paths, plan, ports, readiness
+from tesseract.serving import data, labels, lookup, networks, paths, plan, ports, readiness
 from tesseract.serving.address import Address, address_of, reachable_ip
 from tesseract.serving.requests import Served, ServeRequest
 from tesseract.serving.signals import uninterrupted
 from tesseract.serving.volumes import check_sources
+
+if TYPE_CHECKING:
+    from tesseract.transfer.output import Output
 
 logger = logging.getLogger("tesseract")
 
@@ -28,15 +32,22 @@ def serve(request: ServeRequest, backend: Backend | None = None) -> Served:
 
     On any failure, an interruption included, the container, its socket and a network made for it are removed.
 
-    Raises: InvalidValue, ImageNotFound, PortInUse, StartupFailed, StartupTimeout, EngineError.
+    Raises: InvalidValue, ImageNotFound, TransferError, PortInUse, StartupFailed, StartupTimeout, EngineError.
     """
+    if data.is_remote(request):
+        lookup.find_image(lookup.engine(backend), request.image)  # before anything is moved in vain
+    with data.localised(request) as (local, output):
+        return replace(_serve(local, output, backend), output=output)
+
+
+def _serve(request: ServeRequest, output: Output | None, backend: Backend | None) -> Served:
     deadline = Deadline(request.startup_timeout)
     if request.token == "auto":
         request = replace(request, token=secrets.token_urlsafe(32))
     network = plan.parse_network(request.network, request.network_alias)
     _check_reachable(request, network)
     for port in _host_ports(request, network):
-        spec = _plan(request, network, port)
+        spec = data.labelled(_plan(request, network, port), output)
         backend = lookup.engine(backend)
         image = lookup.find_image(backend, request.image, deadline)
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tesseract.serving.requests import RunRequest
 from tesseract.serving.volumes import parse_volume
+from tesseract.transfer.remote import is_url
 
 
 def with_test_defaults(request: RunRequest, cwd: Path) -> RunRequest:
@@ -33,7 +34,7 @@ def with_test_defaults(request: RunRequest, cwd: Path) -> RunRequest:
 def _settings(request: RunRequest, defaults: dict[str, Any], base: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if request.input_path is None and (input_path := defaults.get("input_path")):
-        settings["input_path"] = base / input_path
+        settings["input_path"] = input_path if is_url(input_path) else base / input_path
     if not request.volumes and (volumes := defaults.get("volume_mounts")):
         settings["volumes"] = [_absolute(spec, base) for spec in volumes]
     if request.user is None and (user := defaults.get("user")):

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tesseract.transfer.progress import OnProgress
 from tesseract.transfer.remote import RemoteFile, TransferError, listing, open_url, reason, without_credentials
 
 DEFAULT_LIMIT = 20 * 1000**3
@@ -28,8 +30,6 @@ RECENT = 24 * 3600.0
 
 _CHUNK = 4 << 20
 _COMPLETE = ".complete"
-Progress = Callable[[str, int, int | None], object]
-"""Called with the name of a file, the bytes got so far in all, and the bytes to get in all (None if unknown)."""
 
 
 def cache_dir() -> Path:
@@ -38,7 +38,7 @@ def cache_dir() -> Path:
     return Path(base) / "tesseract" / "inputs"
 
 
-def fetch(url: str, on_progress: Progress | None = None, cache: Path | None = None) -> Path:
+def fetch(url: str, on_progress: OnProgress | None = None, cache: Path | None = None) -> Path:
     """Make the data below `url` available as a local directory.
 
     Args:
@@ -94,7 +94,8 @@ def evict(cache: Path, keep: Path | None = None, limit: int | None = None) -> No
 
 
 def _digest(files: Sequence[RemoteFile]) -> str:
-    text = json.dumps([(file.name, file.size, file.version) for file in files])
+    # Where the server does not say which version it has, nothing that we have can be known to be it.
+    text = json.dumps([(file.name, file.size, file.version or secrets.token_hex()) for file in files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -105,7 +106,7 @@ def _previous(home: Path) -> Path | None:
 
 
 def _fill(
-    fs: Any, url: str, files: Sequence[RemoteFile], entry: Path, previous: Path | None, on_progress: Progress | None
+    fs: Any, url: str, files: Sequence[RemoteFile], entry: Path, previous: Path | None, on_progress: OnProgress | None
 ) -> None:
     known = _manifest(previous)
     sizes = [file.size for file in files]
@@ -153,7 +154,7 @@ def _download(fs: Any, url: str, file: RemoteFile, target: Path, on_bytes: Calla
                 on_bytes(got)
     except Exception as problem:
         raise TransferError(
-            f"'{file.name}' of '{without_credentials(url)}' could not be fetched: {reason(problem)}. "
+            f"'{file.name}' of '{without_credentials(url)}' could not be fetched: {reason(problem, url)}. "
             "What has arrived is kept; run the command again to go on."
         ) from problem
     if file.size is not None and got != file.size:

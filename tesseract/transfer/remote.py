@@ -7,6 +7,8 @@ from typing import Any
 
 from tesseract.errors import InvalidValue, UserError
 
+_VERSIONS = ("ETag", "etag", "mtime", "modify", "LastModified", "Last-Modified")
+
 
 class TransferError(UserError, RuntimeError):
     """Data could not be fetched or uploaded."""
@@ -36,15 +38,25 @@ def is_url(text: str) -> bool:
 
 
 def open_url(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path in it. Raises: InvalidValue for an unknown scheme."""
+    """The fsspec file system of a URL, and the path in it.
+
+    Raises:
+        InvalidValue: Unknown scheme.
+        TransferError: The server cannot be reached, or refuses us.
+    """
     import fsspec.core
 
+    # Such a file system holds a connection, which the server may have closed since it was used last.
+    connected = url.partition("://")[0] in ("ftp", "sftp", "ssh")
     try:
-        fs, path = fsspec.core.url_to_fs(url)
+        fs, path = fsspec.core.url_to_fs(url, skip_instance_cache=connected)
     except (ValueError, ImportError) as problem:
         raise InvalidValue(
-            f"'{without_credentials(url)}' cannot be used: {problem}. Install the fsspec package for it."
+            f"'{without_credentials(url)}' cannot be used: {reason(problem, url)}. Install the fsspec package for it."
         ) from None
+    except Exception as problem:  # every file system has errors of its own
+        raise TransferError(f"'{without_credentials(url)}' cannot be reached: {reason(problem, url)}.") from problem
+    fs.invalidate_cache()  # of listings
     return fs, str(path).rstrip("/")
 
 
@@ -62,12 +74,15 @@ def listing(fs: Any, root: str, url: str) -> list[RemoteFile]:
         TransferError: Nothing there, or access denied.
     """
     try:
-        found = fs.find(root, detail=True)
+        if url.startswith("http") and not url.endswith("/"):
+            found = {root: fs.info(root)}  # one file; to look for more would be to read it as a page of links
+        else:
+            found = fs.find(root, detail=True)
         if not found and fs.isfile(root):
             found = {root: fs.info(root)}
         files = [_file(fs, root, path, info) for path, info in found.items()]
     except Exception as problem:  # every file system has errors of its own
-        raise TransferError(f"'{without_credentials(url)}' could not be listed: {reason(problem)}") from problem
+        raise TransferError(f"'{without_credentials(url)}' cannot be read: {reason(problem, url)}.") from problem
     if not files:
         raise TransferError(
             f"There is nothing at '{without_credentials(url)}'. Check the URL, and your credentials for it."
@@ -81,16 +96,34 @@ def _file(fs: Any, root: str, path: str, info: dict[str, Any]) -> RemoteFile:
     name = path[len(root) :].lstrip("/") or path.rstrip("/").rpartition("/")[2]
     if ".." in name.split("/"):
         raise ValueError(f"unsafe name {name!r}")
-    version = next((str(info[key]) for key in ("ETag", "etag", "mtime", "modify", "LastModified") if info.get(key)), "")
+    version = next(
+        (
+            str(info[key])
+            for key in ("ETag", "etag", "mtime", "modify", "LastModified", "Last-Modified")
+            if info.get(key)
+        ),
+        "",
+    )
     size = info.get("size")
     return RemoteFile(name, path, None if size is None else int(size), version)
 
 
-def reason(problem: BaseException) -> str:
-    """One line for whatever a file system raised."""
+def reason(problem: BaseException, url: str = "") -> str:
+    """One line for whatever a file system raised, without the credentials that `url` may carry."""
+    status = getattr(problem, "status", None)  # of an HTTP answer
     if isinstance(problem, FileNotFoundError):
         return "it does not exist"
-    if isinstance(problem, PermissionError):
+    if isinstance(problem, PermissionError) or status in (401, 403):
         return "access denied; check your credentials"
-    text = str(problem).strip().splitlines()
-    return text[0] if text else type(problem).__name__
+    if status is not None:
+        return f"the server answers {status} {getattr(problem, 'message', '')}".rstrip()
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    if url:
+        text = text.replace(url, without_credentials(url))
+    if password := _password(url):
+        text = text.replace(password, "***")
+    return text.rstrip(".")
+
+
+def _password(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]

@@ -13,6 +13,7 @@ import pytest
 
 from tesseract.errors import InvalidValue
 from tesseract.serving.payload import MAX_INLINE_BYTES, staged
+from tesseract.transfer.remote import TransferError
 
 pytestmark = pytest.mark.fast
 
@@ -73,7 +74,7 @@ def test_url_is_read_on_the_host(tmp_path: Path) -> None:
             assert Path(payload.mounts[0].source).read_text() == '{"inputs": {"n": 1}}'
             assert payload.args == ("@/tesseract/payload.json",)
         with (
-            pytest.raises(InvalidValue, match="Could not read the payload from"),
+            pytest.raises(TransferError, match=r"none.json. cannot be read: it does not exist"),
             staged([f"@{url}/none.json"], tmp_path),
         ):
             pass

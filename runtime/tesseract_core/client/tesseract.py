@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -365,5 +366,7 @@ def _abandon(launcher: Launcher, transport: Transport, owner_pid: int) -> None:
         return
     with contextlib.suppress(Exception):
         transport.close()
-    with contextlib.suppress(Exception):
+    try:
         launcher.stop()
+    except Exception as error:  # nobody is there to catch it; what could not be uploaded must not be forgotten
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -1,0 +1,97 @@
+"""URLs as input and output path: containers only ever see local directories.
+
+Input is fetched before the container is made. Output is collected in a directory of ours and uploaded when it is
+complete; labels on the container say where that is, so that whoever removes the container can do it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tesseract.backends.spec import ContainerInfo, ContainerSpec
+from tesseract.errors import UserError
+from tesseract.serving import labels
+from tesseract.serving.requests import ContainerRequest
+from tesseract.transfer.remote import is_url
+
+if TYPE_CHECKING:
+    from tesseract.transfer.output import Output
+
+Request = TypeVar("Request", bound=ContainerRequest)
+
+
+def is_remote(request: ContainerRequest) -> bool:
+    """Whether its input or output path is a URL."""
+    return is_url(str(request.input_path)) or is_url(str(request.output_path))
+
+
+@contextmanager
+def localised(request: Request) -> Iterator[tuple[Request, Output | None]]:
+    """The request with local directories in place of URLs, and its output if that belongs at a URL.
+
+    If the block fails, output without a file in it is removed; else its place is logged.
+
+    Raises: InvalidValue, TransferError, UserError.
+    """
+    output: Output | None = None
+    if is_url(str(request.output_path)):
+        from tesseract.transfer.output import Output
+
+        output = Output.make(str(request.output_path))
+        request = replace(request, output_path=output.directory)
+    try:
+        if is_url(str(request.input_path)):
+            request = replace(request, input_path=_fetched(str(request.input_path)))
+        yield request, output
+    except BaseException:
+        if output is not None:
+            output.give_up()
+        raise
+
+
+def labelled(spec: ContainerSpec, output: Output | None) -> ContainerSpec:
+    """The container with labels that say where its output is and where that belongs."""
+    if output is None:
+        return spec
+    ours = {labels.OUTPUT_DIR: str(output.directory), labels.OUTPUT_URL: output.shown_url}
+    return replace(spec, labels={**spec.labels, **ours})
+
+
+def deliver(outputs: Iterable[Output]) -> UserError | None:
+    """Upload what has not arrived yet, and remove the local copies of what has.
+
+    Returns:
+        What went wrong, or None. One that fails does not keep the others from being uploaded.
+    """
+    problems: list[UserError] = []
+    for output in outputs:
+        try:
+            output.finish()
+        except UserError as problem:
+            problems.append(problem)
+    if len(problems) < 2:
+        return problems[0] if problems else None
+    return type(problems[0])("\n".join(map(str, problems)))
+
+
+def output_of(container: ContainerInfo) -> Output | None:
+    """The output of a container of the caller's that is still here."""
+    directory = container.labels.get(labels.OUTPUT_DIR)
+    if directory is None or container.labels.get(labels.UID) != str(os.getuid()):
+        return None
+    from tesseract.transfer.output import Output
+
+    return Output.at(Path(directory))
+
+
+def _fetched(url: str) -> Path:
+    from tesseract.transfer.fetch import fetch
+    from tesseract.transfer.progress import shown
+
+    with shown("Fetching") as on_progress:
+        return fetch(url, on_progress)

@@ -1,0 +1,149 @@
+"""Output that belongs at a URL: the local directory that a container writes to, and what of it has been uploaded."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from tesseract.errors import UserError
+from tesseract.transfer.progress import shown
+from tesseract.transfer.remote import open_url, without_credentials
+from tesseract.transfer.upload import upload
+
+logger = logging.getLogger("tesseract")
+
+
+def outputs_dir() -> Path:
+    """Where such directories are: a persistent place, because until it is uploaded the output is here only."""
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(base) / "tesseract" / "outputs"
+
+
+class Output:
+    """A local output directory with a destination.
+
+    Beside it stands `<directory>.uploads`, for the owner's eyes only: the URL, which may carry credentials, then a line
+    for each file that has arrived, so that nothing is sent twice, whoever goes on.
+
+    Attributes:
+        directory: The local directory.
+        url: Where its files go.
+    """
+
+    def __init__(self, directory: Path, url: str) -> None:
+        self.directory = directory
+        self.url = url
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._given_up = False
+
+    @classmethod
+    def make(cls, url: str) -> Self:
+        """Make a directory for output that goes to `url`.
+
+        Raises:
+            InvalidValue: No such kind of URL.
+            TransferError: The server refuses us.
+            UserError: The directory cannot be made.
+        """
+        open_url(url)  # before anything is computed
+        directory = outputs_dir() / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        try:
+            directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.mkdir()
+            with open(os.open(_record(directory), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as record:
+                record.write(json.dumps(url) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"Cannot make {directory} for the output: {error.strerror}. Set XDG_STATE_HOME to a place with room."
+            ) from error
+        return cls(directory, url)
+
+    @classmethod
+    def at(cls, directory: Path) -> Self | None:
+        """The output that `make` made at `directory`; None if it is gone, uploaded by somebody."""
+        try:
+            lines = _record(directory).read_text().splitlines()
+        except OSError:
+            return None
+        output = cls(directory, json.loads(lines[0]))
+        for line in lines[1:]:
+            name, size, mtime = json.loads(line)
+            output._sent[name] = size, mtime
+        return output
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without credentials."""
+        return without_credentials(self.url)
+
+    def upload(self, below: Path | None = None) -> None:
+        """Upload what has not arrived yet, all of it or what is below a directory of it.
+
+        Raises: TransferError; what has arrived until then is remembered.
+        """
+        waiting = [path for path in _files(below or self.directory) if self._sent.get(self._name(path)) != _state(path)]
+        if not waiting:
+            return
+        with shown("Uploading") as on_progress:
+            upload(self.directory, self.url, on_progress, waiting, self._remember)
+
+    def finish(self) -> None:
+        """Upload what is left, then remove the local copy.
+
+        Raises: TransferError; the local copy is then still there.
+        """
+        try:
+            self.upload()
+        except UserError:  # which says where it is
+            raise
+        except BaseException:
+            self.give_up()
+            raise
+        self._discard()
+
+    def give_up(self) -> None:
+        """After a failure: say where the local copy is, or remove it if there is nothing in it."""
+        if not any(_files(self.directory)):
+            self._discard()
+        elif not self._given_up:
+            logger.warning("What has been written is in %s.", self.directory)
+            self._given_up = True
+
+    def _discard(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+        _record(self.directory).unlink(missing_ok=True)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.directory).as_posix()
+
+    def _remember(self, path: Path, state: os.stat_result) -> None:
+        name, seen = self._name(path), (state.st_size, state.st_mtime_ns)
+        self._sent[name] = seen
+        with _record(self.directory).open("a") as record:
+            record.write(json.dumps([name, *seen]) + "\n")
+
+
+def _record(directory: Path) -> Path:
+    return directory.with_name(directory.name + ".uploads")
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """The files below a directory. Links to elsewhere are left out: they would name what the container cannot see."""
+    inside = directory.resolve()
+    for path in sorted(directory.rglob("*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            continue
+        if path.is_file():
+            yield path
