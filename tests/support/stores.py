@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 @contextmanager
@@ -22,6 +25,23 @@ def s3_server() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+@contextmanager
+def s3_bucket(name: str) -> Iterator[Any]:
+    """A bucket of an S3 service that this process and its children find by the environment; yields its file system."""
+    import fsspec.config
+    import s3fs
+
+    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "aws-secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", endpoint)
+        patch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint})  # of this process, which has read it
+        fs = s3fs.S3FileSystem(endpoint_url=endpoint, use_listings_cache=False, skip_instance_cache=True)
+        fs.mkdir(name)
+        yield fs
 
 
 @contextmanager

@@ -1,0 +1,193 @@
+"""Output that belongs at a URL: collected here, uploaded once, never lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.stores import ftp_server, s3_bucket
+from tesseract_core.client.transport import Transport
+
+from tesseract.errors import InvalidValue, UserError
+from tesseract.transfer.output import Output, outputs_dir
+from tesseract.transfer.remote import TransferError
+from tesseract.uploading import UploadingTransport
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    with s3_bucket("out") as fs:
+        yield fs
+
+
+def write(output: Output, **files: str) -> None:
+    for name, text in files.items():
+        path = output.directory / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def leftovers() -> list[str]:
+    return sorted(path.name for path in outputs_dir().iterdir())
+
+
+def test_all_of_it_is_uploaded_and_the_local_copy_goes(s3: Any) -> None:
+    output = Output.make("s3://out/all")
+    write(output, result="{}", logs__log="hello")
+    output.finish()
+    assert sorted(s3.find("out/all")) == ["out/all/logs/log", "out/all/result"]
+    assert leftovers() == []
+
+
+def test_nothing_is_sent_twice_whoever_goes_on(s3: Any) -> None:
+    output = Output.make("s3://out/once")
+    write(output, run_1__log="one", run_2__log="two")
+    output.upload(output.directory / "run_1")
+    assert s3.find("out/once") == ["out/once/run_1/log"]
+    s3.rm("out/once/run_1/log")  # it would come back if it was sent again
+    again = Output.at(output.directory)
+    assert again is not None
+    again.finish()
+    assert s3.find("out/once") == ["out/once/run_2/log"]
+    assert Output.at(output.directory) is None
+
+
+def test_a_file_that_changed_is_sent_again(s3: Any) -> None:
+    output = Output.make("s3://out/changed")
+    write(output, log="short")
+    output.upload()
+    write(output, log="longer than before")
+    output.finish()
+    assert s3.cat("out/changed/log") == b"longer than before"
+
+
+def test_a_failed_upload_loses_nothing_and_can_go_on(s3: Any, tmp_path: Path) -> None:
+    output = Output.make("s3://gone/x")
+    write(output, a="1", b="2")
+    with pytest.raises(TransferError, match="Nothing is lost") as caught:
+        output.finish()
+    assert str(output.directory) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in output.directory.iterdir()) == ["a", "b"]
+    s3.mkdir("gone")
+    output.finish()
+    assert sorted(s3.find("gone/x")) == ["gone/x/a", "gone/x/b"]
+
+
+def test_a_bucket_that_goes_half_way(s3: Any) -> None:
+    s3.mkdir("fleeting")
+    output = Output.make("s3://fleeting/x")
+    write(output, a="1")
+    output.upload()
+    s3.rm("fleeting", recursive=True)
+    write(output, b="2")
+    with pytest.raises(TransferError, match="does not exist"):
+        output.finish()
+    assert (output.directory / "b").read_text() == "2"
+
+
+def test_credentials_of_the_url_are_for_the_owner_only(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    with ftp_server(tmp_path / "store") as url:
+        output = Output.make(f"{url}/deep")
+        assert "secret" not in output.shown_url
+        holders = [path for path in outputs_dir().rglob("*") if path.is_file() and "secret" in path.read_text()]
+        assert [path.stat().st_mode & 0o777 for path in holders] == [0o600]
+        assert outputs_dir().stat().st_mode & 0o777 == 0o700
+        write(output, logs__log="hello")
+        output.finish()
+    assert (tmp_path / "store/deep/logs/log").read_text() == "hello"
+
+
+def test_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    with ftp_server(tmp_path / "store") as url, pytest.raises(TransferError, match="530") as caught:
+        Output.make(url.replace("secret", "hunter2"))
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(InvalidValue, match="nonsense"):
+        Output.make("nonsense://x")
+
+
+def test_links_out_of_the_directory_are_not_followed(s3: Any, tmp_path: Path) -> None:
+    (tmp_path / "private").write_text("key")
+    output = Output.make("s3://out/links")
+    write(output, log="hello")
+    (output.directory / "stolen").symlink_to(tmp_path / "private")
+    (output.directory / "directory").symlink_to(tmp_path)
+    (output.directory / "latest").symlink_to("log")
+    output.finish()
+    assert sorted(s3.find("out/links")) == ["out/links/latest", "out/links/log"]
+
+
+def test_a_failure_before_there_is_output_leaves_nothing() -> None:
+    Output.make("s3://out/never").give_up()
+    assert leftovers() == []
+
+
+def test_a_failure_afterwards_says_where_the_output_is(caplog: pytest.LogCaptureFixture) -> None:
+    output = Output.make("s3://out/never")
+    write(output, log="hello")
+    output.give_up()
+    output.give_up()
+    assert caplog.text.count(str(output.directory)) == 1
+    assert (output.directory / "log").exists()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_no_place_for_the_output(state: Path) -> None:
+    state.mkdir(mode=0o500)
+    with pytest.raises(UserError, match="XDG_STATE_HOME"):
+        Output.make("s3://out/x")
+
+
+class Server(Transport):
+    """Writes the directory of a run, as a server does, and answers with its id."""
+
+    negotiates = True
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    def call(self, endpoint: str, payload: Any = None, **options: Any) -> Any:
+        if run_id := options.get("run_id"):
+            write(self.output, **{f"run_{run_id}__log": json.dumps(payload)})
+        if payload == "fail":
+            raise RuntimeError("failed")
+        return run_id
+
+    def openapi_schema(self) -> dict[str, Any]:
+        return {}
+
+
+def test_each_call_uploads_its_run(s3: Any) -> None:
+    output = Output.make("s3://out/calls")
+    write(output, run_other__log="of somebody else")
+    transport = UploadingTransport(Server(output), output)
+    assert transport.call("apply", {}, run_id="mine") == "mine"
+    chosen = transport.call("apply", {})
+    with pytest.raises(RuntimeError, match="failed"):
+        transport.call("jacobian", "fail", run_id="bad")
+    transport.call("health")
+    assert sorted(s3.find("out/calls")) == sorted(f"out/calls/run_{name}/log" for name in ("mine", chosen, "bad"))
+
+
+def test_a_result_is_not_lost_because_of_its_upload() -> None:
+    output = Output.make("s3://no-such-bucket/x")
+    transport = UploadingTransport(Server(output), output)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert transport.call("apply", {}, run_id="mine") == "mine"
+    assert any("Nothing is lost" in str(warning.message) for warning in caught)
+    with pytest.raises(TransferError):
+        output.finish()
