@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -140,7 +141,9 @@ class SourceServer:
         }
         self._startup_timeout = startup_timeout
         self._timeout = timeout
-        self._directory = temporary_directory(self, "tesseract_server_")
+        # The path of a Unix socket holds 107 bytes (unix(7)); a batch system's TMPDIR may leave too few of them.
+        roomy = len(os.fsencode(tempfile.gettempdir())) <= 70
+        self._directory = temporary_directory(self, "tesseract_server_", None if roomy else "/tmp")
         self._log_file = self._directory / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None

@@ -172,7 +172,7 @@ def test_metrics_parameters_and_artifacts(plain: MlflowServer, configured: Calla
     assert plain.artifacts(run) == ["a.txt", "folder"]
     assert plain.artifacts(run, "folder") == ["folder/b.txt"]
     logs = tmp_path / "out/run_abc/logs"
-    assert [path.name for path in logs.iterdir()] == ["tesseract.log"]
+    assert sorted(path.name for path in logs.iterdir()) == ["run.json", "tesseract.log"]
     assert (logs / "tesseract.log").read_text() == "logged to the file\n"
 
 
