@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import IntFlag
 from functools import cache
 from types import EllipsisType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
@@ -19,24 +19,8 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from tesseract_core.runtime import array_encoding as ae
 from tesseract_core.runtime.array_encoding import errors
+from tesseract_core.runtime.array_encoding.dtypes import DType
 from tesseract_core.runtime.array_json_schema import array_json_schema
-
-DType = Literal[
-    "float16",
-    "float32",
-    "float64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "bool",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "complex64",
-    "complex128",
-]
 
 
 class ArrayFlags(IntFlag):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from types import EllipsisType
+from typing import Literal, get_args
 
 import numpy as np
 
-DTYPES = (
+DType = Literal[
     "float16",
     "float32",
     "float64",
@@ -22,7 +23,8 @@ DTYPES = (
     "uint64",
     "complex64",
     "complex128",
-)
+]
+DTYPES: tuple[str, ...] = get_args(DType)
 
 Shape = tuple[int | None, ...]
 """Declared dimensions; None accepts any size."""
