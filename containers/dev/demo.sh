@@ -7,7 +7,9 @@ PATH="$PWD/.venv/bin:$PATH"
 name=
 cleanup() { [ -z "$name" ] || tesseract --loglevel error teardown "$name" >/dev/null 2>&1 || true; }
 trap cleanup EXIT
-step() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
+bold= plain=
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+step() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; }
 
 step "tesseract build examples/vectoradd"
 tesseract build examples/vectoradd
