@@ -33,13 +33,17 @@ class ContainerOptions:
     input_path: Annotated[
         str | None,
         Parameter(
-            name=["--input-path", "-i"], group=DATA, help="Directory that the Tesseract reads (mounted read-only)."
+            name=["--input-path", "-i"],
+            group=DATA,
+            help="Directory that the Tesseract reads (mounted read-only), or a URL.",
         ),
     ] = None
     output_path: Annotated[
         str | None,
         Parameter(
-            name=["--output-path", "-o"], group=DATA, help="Directory that the Tesseract writes to; made if missing."
+            name=["--output-path", "-o"],
+            group=DATA,
+            help="Directory that the Tesseract writes to (made if missing), or a URL.",
         ),
     ] = None
     output_format: Annotated[

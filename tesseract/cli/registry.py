@@ -67,6 +67,12 @@ COMMANDS = (
         "tesseract runs ./output --plot",
     ),
     Command(
+        "cache",
+        "tesseract.cli.cache:cache",
+        "Show or clear what has been fetched from URLs as input.",
+        "tesseract cache --clear",
+    ),
+    Command(
         "info",
         "tesseract.cli.info:info",
         "Show which container engine is used, and why.",

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tesseract.errors import InvalidValue
 from tesseract.transfer.progress import OnProgress
 from tesseract.transfer.remote import RemoteFile, TransferError, listing, open_url, reason, without_credentials
 
@@ -28,8 +29,12 @@ DEFAULT_LIMIT = 20 * 1000**3
 RECENT = 24 * 3600.0
 """Seconds for which an entry that was used is never evicted: a container may have it mounted."""
 
+URL_FILE = "url"
+"""Beside the entries of a URL: the URL, without credentials."""
+COMPLETE = ".complete"
+"""Suffix of the mark of a complete entry; its time of modification is when the entry was used last."""
+
 _CHUNK = 4 << 20
-_COMPLETE = ".complete"
 
 
 def cache_dir() -> Path:
@@ -58,32 +63,34 @@ def fetch(url: str, on_progress: OnProgress | None = None, cache: Path | None = 
     home = (cache or cache_dir()) / hashlib.sha256(url.encode()).hexdigest()[:16]
     entry = home / _digest(files)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (home / URL_FILE).write_text(without_credentials(url))
     with _locked(home / "lock"):
-        if not (home / f"{entry.name}{_COMPLETE}").exists():
+        if not (home / f"{entry.name}{COMPLETE}").exists():
             _fill(fs, url, files, entry, _previous(home), on_progress)
-            (home / f"{entry.name}{_COMPLETE}").touch()
-        os.utime(home / f"{entry.name}{_COMPLETE}")
+            (home / f"{entry.name}{COMPLETE}").touch()
+        os.utime(home / f"{entry.name}{COMPLETE}")
     evict((cache or cache_dir()), keep=entry)
     return entry
 
 
-def clear(cache: Path | None = None) -> int:
-    """Empty the cache. Returns the number of bytes freed."""
-    place = cache or cache_dir()
-    freed = sum(_size(entry) for entry in place.glob("*/*") if entry.is_dir())
-    shutil.rmtree(place, ignore_errors=True)
-    return freed
+def cache_limit() -> int:
+    """How many bytes the cache may take. Raises: InvalidValue."""
+    text = os.environ.get("TESSERACT_CACHE_LIMIT")
+    try:
+        return int(text) if text else DEFAULT_LIMIT
+    except ValueError:
+        raise InvalidValue(f"TESSERACT_CACHE_LIMIT={text}: must be a number of bytes.") from None
 
 
 def evict(cache: Path, keep: Path | None = None, limit: int | None = None) -> None:
     """Remove the entries that were not used for the longest time until the cache is within its limit."""
     if limit is None:
-        limit = int(os.environ.get("TESSERACT_CACHE_LIMIT") or DEFAULT_LIMIT)
-    marks = sorted(cache.glob(f"*/*{_COMPLETE}"), key=lambda mark: mark.stat().st_mtime)
-    sizes = {mark: _size(mark.with_name(mark.name.removesuffix(_COMPLETE))) for mark in marks}
+        limit = cache_limit()
+    marks = sorted(cache.glob(f"*/*{COMPLETE}"), key=lambda mark: mark.stat().st_mtime)
+    sizes = {mark: size_of(mark.with_name(mark.name.removesuffix(COMPLETE))) for mark in marks}
     total = sum(sizes.values())
     for mark in marks:
-        entry = mark.with_name(mark.name.removesuffix(_COMPLETE))
+        entry = mark.with_name(mark.name.removesuffix(COMPLETE))
         if total <= limit:
             return
         if entry == keep or time.time() - mark.stat().st_mtime < RECENT:
@@ -101,8 +108,8 @@ def _digest(files: Sequence[RemoteFile]) -> str:
 
 def _previous(home: Path) -> Path | None:
     """The newest complete snapshot, whose unchanged files need not be fetched again."""
-    marks = sorted(home.glob(f"*{_COMPLETE}"), key=lambda mark: mark.stat().st_mtime)
-    return marks[-1].with_name(marks[-1].name.removesuffix(_COMPLETE)) if marks else None
+    marks = sorted(home.glob(f"*{COMPLETE}"), key=lambda mark: mark.stat().st_mtime)
+    return marks[-1].with_name(marks[-1].name.removesuffix(COMPLETE)) if marks else None
 
 
 def _fill(
@@ -175,5 +182,6 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _size(directory: Path) -> int:
+def size_of(directory: Path) -> int:
+    """Bytes of the files below a directory."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())

@@ -110,13 +110,15 @@ def _file(fs: Any, root: str, path: str, info: dict[str, Any]) -> RemoteFile:
 
 def reason(problem: BaseException, url: str = "") -> str:
     """One line for whatever a file system raised, without the credentials that `url` may carry."""
-    status = getattr(problem, "status", None)  # of an HTTP answer
-    if isinstance(problem, FileNotFoundError):
-        return "it does not exist"
+    # fsspec calls everything that is wrong with an HTTP answer a missing file; the cause knows better.
+    answer = next((error for error in (problem, problem.__cause__) if hasattr(error, "status")), None)
+    status = getattr(answer, "status", None)
     if isinstance(problem, PermissionError) or status in (401, 403):
         return "access denied; check your credentials"
+    if status in (404, 410) or (status is None and isinstance(problem, FileNotFoundError)):
+        return "it does not exist"
     if status is not None:
-        return f"the server answers {status} {getattr(problem, 'message', '')}".rstrip()
+        return f"the server answers {status} {getattr(answer, 'message', '')}".rstrip()
     text = " ".join(str(problem).split()) or type(problem).__name__
     if url:
         text = text.replace(url, without_credentials(url))

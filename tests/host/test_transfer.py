@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.stores import ftp_server, http_server, s3_server
+from support.stores import Quiet, ftp_server, http_server, s3_server
 
 from tesseract.errors import InvalidValue
 from tesseract.transfer import fetch as fetching
+from tesseract.transfer.cache import clear, entries
 from tesseract.transfer.fetch import evict, fetch
 from tesseract.transfer.remote import TransferError, is_url, open_url, without_credentials
 from tesseract.transfer.upload import upload
@@ -142,6 +145,51 @@ def test_the_cache_keeps_within_its_limit(s3: str, tmp_path: Path) -> None:
     evict(tmp_path, limit=1500)
     assert not old.exists()
     assert new.exists()
+
+
+def test_the_cache_can_be_looked_at_and_cleared(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    fs.pipe_file("data/seen/blob", bytes(1000))
+    path = fetch(f"{s3}/seen", cache=tmp_path)
+    (entry,) = entries(tmp_path)
+    assert (entry.url, entry.path, entry.size, entry.complete) == (f"{s3}/seen", path, 1000, True)
+    assert clear(tmp_path) >= 1000
+    assert entries(tmp_path) == []
+
+
+def test_a_server_that_tells_no_version_is_always_asked_again(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+
+    class Versionless(Quiet):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(source))
+
+        def send_header(self, keyword: str, value: str) -> None:
+            if keyword != "Last-Modified":
+                super().send_header(keyword, value)
+
+    with http_server(source, Versionless) as url:
+        for text in ("one", "two"):
+            (source / "x").write_text(text)
+            assert _tree(fetch(f"{url}/x", cache=tmp_path / "cache")) == {"x": text.encode()}
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_http_server_that_refuses(tmp_path: Path, status: int) -> None:
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        do_HEAD = do_GET  # noqa: N815 - the server's word
+
+    said = "access denied" if status == 403 else "500"
+    with http_server(tmp_path, Refusing) as url, pytest.raises(TransferError, match=said) as caught:
+        fetch(f"{url}/x?signature=hunter2", cache=tmp_path / "cache")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -69,15 +69,17 @@ def ftp_server(directory: Path) -> Iterator[str]:
         thread.join(10)
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing about it."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
 @contextmanager
-def http_server(directory: Path) -> Iterator[str]:
-    """A plain HTTP server on a directory; yields its URL."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(directory)))
+def http_server(directory: Path, handler: type[http.server.BaseHTTPRequestHandler] | None = None) -> Iterator[str]:
+    """A plain HTTP server on a directory, or with a handler of its own; yields its URL."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler or partial(Quiet, directory=str(directory)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
