@@ -14,7 +14,7 @@ from tesseract.backends import cdi, mounts
 from tesseract.backends.base import LineSink
 from tesseract.backends.http import quote
 from tesseract.backends.inspect import container_info
-from tesseract.backends.podman import builds, render, service, store
+from tesseract.backends.podman import builds, render, service, store, subids
 from tesseract.backends.podman.api import PodmanApi
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.identity import identity
@@ -69,6 +69,8 @@ class PodmanBackend(RestBackend):
 
     # ---- images ----------------------------------------------------------------------------------------------------
     def build(self, spec: BuildSpec, on_line: LineSink) -> str:
+        if self._local() and self.info().rootless:
+            subids.require(self.endpoint.command)
         return builds.build(self.endpoint.command, self.info().version, spec, on_line)
 
     def build_command(self, spec: BuildSpec) -> list[str]:
