@@ -51,7 +51,7 @@ def _snapshot() -> dict[str, Counter[str]]:
     if shutil.which("podman"):
         images = _lines("podman", "images", "--format", "{{.Repository}}:{{.Tag}}")
         found |= {
-            "container": _lines("podman", "ps", "-a", "--format", "{{.Names}}"),
+            "container": _lines("podman", "ps", "-a", "--external", "--format", "{{.Names}}"),
             "volume": _lines("podman", "volume", "ls", "-q"),
             "network": _lines("podman", "network", "ls", "--format", "{{.Name}}"),
             # Layers that a build keeps as its cache have no name and show as <none>.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tesseract import proc
 from tesseract.backends.base import LineSink
+from tesseract.backends.podman import leftovers
 from tesseract.backends.spec import BuildSecret, BuildSpec
 from tesseract.errors import BuildError, EngineUnavailable
 
@@ -37,10 +39,15 @@ def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSi
     with tempfile.TemporaryDirectory(prefix="tesseract-build-") as directory:
         id_file = Path(directory) / "id"
         first, *rest = build_arguments(spec)
-        argv = [*command, first, f"--iidfile={id_file}", *rest]
-        status, log = proc.stream(argv, on_line, env=build_environment(version))
-        if status != 0 or not id_file.exists():
-            raise BuildError(headline(log, status), log)
+        mark, env = f"tesseract-build-{secrets.token_hex(8)}", build_environment(version)
+        argv = [*command, first, f"--iidfile={id_file}", f"--secret=id={mark},src={spec.containerfile}", *rest]
+        try:
+            status, log = proc.stream(argv, on_line, env=env)
+            if status != 0 or not id_file.exists():
+                raise BuildError(headline(log, status), log)
+        except BaseException:
+            leftovers.remove(command, mark, {**os.environ, **env})
+            raise
         return id_file.read_text().strip().removeprefix("sha256:")
 
 
