@@ -88,15 +88,18 @@ def steps_of(block: Block, programs: Path) -> Iterator[Step]:
 def matches(shown: str, printed: str) -> bool:
     pattern = ".*".join(re.escape(part.strip(" ")) for part in shown.split("…"))
     # How far columns are apart depends on what stands in them.
-    pattern = re.sub(r"(\\ )+", r"\s+", pattern)
+    pattern = re.sub(r"(\\ )+", r"\\s+", pattern)
     return re.fullmatch(pattern, printed.strip(), re.S) is not None
 
 
-def free_ports() -> Iterator[str]:
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            yield str(probe.getsockname()[1])
+def with_ports(text: str, ports: dict[str, str]) -> str:
+    return PORT.sub(lambda match: ports.get(match[0], match[0]), text)
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def play(steps: list[Step], cwd: Path, logs: Path) -> None:
@@ -160,12 +163,8 @@ def test_commands_and_programs_do_what_the_page_says(
         if (block.language in ("console", "python") or block.file) and not block.reason
         for step in steps_of(block, logs)
     ]
-    ports = free_ports()
-    chosen = {port: next(ports) for step in steps for port in PORT.findall(step.command)}
-    steps = [
-        Step(*(PORT.sub(lambda m: chosen.get(m[0], m[0]), text) for text in (step.command, step.shown)), step.line)
-        for step in steps
-    ]
+    ports = {port: free_port() for step in steps for port in PORT.findall(step.command)}
+    steps = [Step(with_ports(step.command, ports), with_ports(step.shown, ports), step.line) for step in steps]
     before = snapshot()
     try:
         play(steps, cwd, logs)
