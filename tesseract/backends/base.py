@@ -40,8 +40,11 @@ class Backend(Protocol):
     def build_command(self, spec: BuildSpec) -> list[str]:
         """The command line that a person would type for the same build."""
 
-    def image(self, reference: str, deadline: Deadline | None = None) -> ImageInfo:
-        """Look an image up by id or (partial) name, locally. Raises: ImageNotFound."""
+    def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
+        """Look an image up by id or (partial) name, locally. Raises: ImageNotFound.
+
+        `sizes=False`: the caller does not need them, so they may be wrong where they would cost time.
+        """
 
     def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
         """All tagged images, with environment and labels; foreign and broken ones must not make it fail."""

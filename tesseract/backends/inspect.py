@@ -9,27 +9,25 @@ from tesseract.backends.spec import ContainerInfo, ImageInfo, PublishedPort
 from tesseract.backends.text import short_reference
 
 _STATUS = {"configured": "created", "initialized": "created", "stopped": "exited"}
-# What an image takes in the store besides its layers (manifest, configuration) is not a mapped copy.
-_METADATA = 1 << 16
 
 
 def image_info(attrs: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | None = None) -> ImageInfo:
     """An image from `GET /images/NAME/json`.
 
     Args:
-        attrs: The document. Podman's `Size` counts id-shifted copies of layers too.
+        attrs: The document. Podman's `Size` counts a part of the mapped copies, too.
         history: Podman's `GET /images/NAME/history`: sizes of the layers alone.
     """
     config = attrs.get("Config") or {}
-    total = int(attrs.get("Size") or 0)
-    size = total if history is None else sum(int(layer.get("Size") or layer.get("size") or 0) for layer in history)
+    size = int(attrs.get("Size") or 0)
+    if history is not None:
+        size = sum(int(layer.get("Size") or layer.get("size") or 0) for layer in history)
     return ImageInfo(
         id=attrs["Id"],
         tags=tuple(short_reference(tag) for tag in attrs.get("RepoTags") or ()),
         env=environment(config.get("Env")),
         labels=dict(config.get("Labels") or attrs.get("Labels") or {}),
         size=size,
-        mapped_size=total - size if total - size > _METADATA else 0,
         entrypoint=_words(config.get("Entrypoint")),
         attrs=attrs,
     )

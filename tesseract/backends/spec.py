@@ -178,7 +178,8 @@ class ImageInfo:
         id: Full id, without a `sha256:` prefix where the engine has none.
         tags: Short references; `localhost/` is left out.
         size: Sum of its layers in bytes, before mapping.
-        mapped_size: Bytes that copies of its layers for user mappings take besides.
+        mapped_size: Bytes that copies of its layers for user mappings take besides; 0 where the engine makes none,
+            or has its store on another machine.
         attrs: The engine's own inspect document.
     """
 

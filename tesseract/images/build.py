@@ -110,7 +110,7 @@ def _base_image(engine: Backend | None, name: str) -> tuple[str, Literal["missin
     if engine is not None:
         for candidate in dict.fromkeys((full, f"localhost/{name}", name)):
             with suppress(ImageNotFound):
-                engine.image(candidate)
+                engine.image(candidate, sizes=False)
                 return candidate, "never"
     return full, "missing"
 
@@ -157,7 +157,7 @@ def _ids(engine: Backend, references: Sequence[str]) -> list[str]:
     found = []
     for reference in references:
         with suppress(ImageNotFound):
-            found.append(engine.image(reference).id)
+            found.append(engine.image(reference, sizes=False).id)
     return list(dict.fromkeys(found))
 
 

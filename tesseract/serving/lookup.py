@@ -40,7 +40,7 @@ def find_image(backend: Backend, name: str, deadline: Deadline | None = None) ->
     if not isinstance(name, str) or not name:
         raise InvalidValue("Tesseract image name must be provided")
     try:
-        image = backend.image(name, deadline)
+        image = backend.image(name, deadline, sizes=False)
     except ImageNotFound as error:
         raise ImageNotFound(
             f"Tesseract image not found. Are you sure your tesseract image name is {name}? "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,9 @@ import pytest
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import BuildSecret, BuildSpec, ContainerSpec, UserMapping
 from tesseract.errors import BuildError, ImageNotFound
+
+Python = Callable[..., ContainerSpec]
+Run = Callable[[ContainerSpec], tuple]
 
 
 @pytest.fixture
@@ -144,12 +147,16 @@ def test_an_image_in_use_is_kept(
 
 
 def test_preparing_a_mapping_pays_its_copy_once(
-    backend: Backend, engine_base: str, tmp_path: Path, tag: str, caller: UserMapping
+    backend: Backend, engine_base: str, tmp_path: Path, tag: str, caller: UserMapping, python: Python, run: Run
 ) -> None:
     image_id, _ = build(backend, tmp_path, f"FROM {engine_base}\nRUN echo {tag} > /a\n", tag)
     first = backend.prepare_mapping(image_id, caller)
     assert backend.prepare_mapping(image_id, caller) is False
-    assert (backend.image(image_id).mapped_size > 0) is first
+    info = backend.image(image_id)
+    assert info.mapped_size == (info.size if first else 0)
+    run(python("pass", image=image_id, entrypoint=("python3",)))
+    assert backend.image(image_id).mapped_size == info.mapped_size, "the first start has copied it again"
+    assert next(found for found in backend.images() if found.id == info.id).mapped_size == info.mapped_size
     assert backend.prepare_mapping(image_id, UserMapping(caller.caller_uid, caller.caller_gid, 0, 0)) is False
     backend.remove_image(tag)
     with pytest.raises(ImageNotFound):

@@ -13,6 +13,7 @@ from tesseract.backends import cdi, inspect, select
 from tesseract.backends.docker.endpoint import find as find_docker
 from tesseract.backends.docker.identity import identity as docker_identity
 from tesseract.backends.mounts import with_nested
+from tesseract.backends.podman import records
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.endpoint import find as find_podman
 from tesseract.backends.podman.identity import identity as podman_identity
@@ -252,10 +253,32 @@ def test_documents_with_nothing_in_them() -> None:
     assert (container.status, container.exit_code, container.ports) == ("unknown", None, ())
 
 
-def test_what_a_keep_id_copy_takes_is_told_apart() -> None:
+def test_the_size_of_an_image_is_that_of_its_layers() -> None:
     attrs = {"Id": "1", "Size": 250_000_000}
-    image = inspect.image_info(attrs, [{"Size": 100_000_000}, {"Size": 20_000_000}, {"Size": 0}])
-    assert (image.size, image.mapped_size) == (120_000_000, 130_000_000)
+    assert inspect.image_info(attrs, [{"Size": 100_000_000}, {"Size": 20_000_000}, {"Size": 0}]).size == 120_000_000
+
+
+def test_each_mapped_copy_takes_as_much_as_the_whole_image() -> None:
+    layers = [
+        {"id": "base", "diff-size": 100},
+        {"id": "top", "parent": "base", "diff-size": 20},
+        {"id": "copy", "parent": "base", "diff-size": 20, "uidmap": []},
+        {"id": "empty"},
+    ]
+    images = [
+        {"id": "mapped", "layer": "top", "mapped-layers": ["copy", "gone"]},
+        {"id": "plain", "layer": "base"},
+        {"id": "nothing", "layer": "empty", "mapped-layers": None},
+    ]
+    assert records.recorded_sizes("mapped", images, layers) == (120, 120)
+    assert records.recorded_sizes("plain", images, layers) == (100, 0)
+    assert records.recorded_sizes("nothing", images, layers) == (0, 0)
+    assert records.recorded_sizes("unknown", images, layers) is None
+
+
+@pytest.mark.parametrize("graph", [None, {}, {"Data": {"UpperDir": "/nowhere/overlay/abc/diff"}}])
+def test_a_store_that_is_not_here_has_no_records(graph: object) -> None:
+    assert records.sizes({"Id": "1", "GraphDriver": graph}) is None
 
 
 # ---- selection ------------------------------------------------------------------------------------------------------

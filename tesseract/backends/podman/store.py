@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from tesseract.backends.http import EngineApi, quote
 from tesseract.backends.inspect import image_info
+from tesseract.backends.podman import records
 from tesseract.backends.spec import ImageInfo
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, ImageNotFound, NotFound
@@ -16,13 +18,19 @@ logger = logging.getLogger("tesseract.podman")
 
 
 def image(api: EngineApi, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
-    """One image. `sizes=False` spares a request: then `size` includes mapped copies. Raises: ImageNotFound."""
+    """One image. `sizes=False` spares looking for them: then `size` is Podman's, which counts a part of the mapped
+    copies, and `mapped_size` is 0. Raises: ImageNotFound."""
     if not reference.strip():
         raise _not_found(reference)
     path = f"/images/{quote(reference)}"
     try:
         attrs = api.request("GET", f"{path}/json", deadline=deadline)
-        history = api.request("GET", f"{path}/history", deadline=deadline) if sizes else None
+        if not sizes:
+            return image_info(attrs)
+        recorded = records.sizes(attrs)
+        if recorded is not None:
+            return replace(image_info(attrs), size=recorded[0], mapped_size=recorded[1])
+        history = api.request("GET", f"{path}/history", deadline=deadline)
     except NotFound as exc:
         raise _not_found(reference) from exc
     except APIError as exc:
