@@ -126,6 +126,8 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
     network = parse_network(request.network)
     env = _environment(request) | _option_variables(request)
     if request.output_file:
+        if request.output_path is None and "TESSERACT_OUTPUT_PATH" not in env and not request.volumes:
+            raise InvalidValue("A result in a file of the container would go with it: give --output-path, too.")
         env["TESSERACT_OUTPUT_FILE"] = request.output_file
     if request.profiling:
         env["TESSERACT_PROFILING"] = "1"

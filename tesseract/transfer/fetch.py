@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tesseract.errors import InvalidValue
+from tesseract.errors import InvalidValue, UserError
 from tesseract.transfer.progress import OnProgress
 from tesseract.transfer.remote import RemoteFile, TransferError, listing, open_url, reason, without_credentials
 
@@ -57,20 +57,34 @@ def fetch(url: str, on_progress: OnProgress | None = None, cache: Path | None = 
     Raises:
         InvalidValue: No such kind of URL.
         TransferError: Nothing there, access denied, connection lost; what has arrived is kept for the next try.
+        UserError: The cache cannot be written.
     """
     fs, root = open_url(url)
     files = listing(fs, root, url)
-    home = (cache or cache_dir()) / hashlib.sha256(url.encode()).hexdigest()[:16]
+    place = cache or cache_dir()
+    home = place / hashlib.sha256(url.encode()).hexdigest()[:16]
     entry = home / _digest(files)
+    try:
+        _bring(fs, url, files, entry, on_progress)
+    except OSError as problem:
+        raise UserError(
+            f"The cache {place} cannot be written: {problem.strerror}. `tesseract cache` shows what it holds; "
+            "XDG_CACHE_HOME moves it."
+        ) from problem
+    evict(place, keep=entry)
+    return entry
+
+
+def _bring(fs: Any, url: str, files: Sequence[RemoteFile], entry: Path, on_progress: OnProgress | None) -> None:
+    """Complete an entry, unless it is complete already, and note that it is used."""
+    home, mark = entry.parent, entry.with_name(entry.name + COMPLETE)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     (home / URL_FILE).write_text(without_credentials(url))
     with _locked(home / "lock"):
-        if not (home / f"{entry.name}{COMPLETE}").exists():
+        if not mark.exists():
             _fill(fs, url, files, entry, _previous(home), on_progress)
-            (home / f"{entry.name}{COMPLETE}").touch()
-        os.utime(home / f"{entry.name}{COMPLETE}")
-    evict((cache or cache_dir()), keep=entry)
-    return entry
+            mark.touch()
+        os.utime(mark)
 
 
 def cache_limit() -> int:

@@ -57,11 +57,13 @@ def output_to_bytes(
 
     Raises:
         ValueError: Unknown format, compression or transport.
+        OSError: A file for `json+binref` cannot be written.
     """
     from pydantic import BaseModel
-    from pydantic_core import to_json
+    from pydantic_core import PydanticSerializationError, to_json
 
     from tesseract_core.runtime.array_encoding import Splice, encode_array
+    from tesseract_core.runtime.array_encoding.binref import WRITE_ERROR
 
     for what, value, offered in (
         ("output format", format, available_formats()),
@@ -80,16 +82,21 @@ def output_to_bytes(
         context["base_dir"] = os.fspath(base_dir)
     if binref_dir is not None:
         context["binref_dir"] = os.fspath(binref_dir)
-    if isinstance(obj, BaseModel):
-        text = obj.__pydantic_serializer__.to_json(obj, context=context, exclude_unset=True, by_alias=True)
-    else:
-        text = to_json(
-            obj,
-            context=context,
-            by_alias=True,
-            inf_nan_mode="null",
-            fallback=lambda leaf: encode_array(leaf, context),
-        )
+    try:
+        if isinstance(obj, BaseModel):
+            text = obj.__pydantic_serializer__.to_json(obj, context=context, exclude_unset=True, by_alias=True)
+        else:
+            text = to_json(
+                obj,
+                context=context,
+                by_alias=True,
+                inf_nan_mode="null",
+                fallback=lambda leaf: encode_array(leaf, context),
+            )
+    except PydanticSerializationError:  # which has lost what it was caused by
+        if isinstance(error := context.get(WRITE_ERROR), OSError):
+            raise error from None
+        raise
     return splice.join(text)
 
 

@@ -6,6 +6,7 @@ A reference in a payload names a file below the input path (or below a directory
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ BINREF_PATTERN = r"^.+?(\:\d+(\:\d+)?)?$"
 _BINREF = re.compile(r"(.+?)(?::(\d{1,18})(?::(\d{1,18}))?)?", re.DOTALL)
 
 DEFAULT_MAX_FILE_SIZE = 100 * 1024 * 1024
+WRITE_ERROR = "__binref_write_error"
 
 
 class Binref(NamedTuple):
@@ -117,7 +119,8 @@ def write_binref(data: Any, context: MutableMapping[str, Any]) -> str:
     Args:
         data: Bytes-like object.
         context: Serialisation context. Read: `base_dir` (default: the configured output path), `binref_dir`,
-            `max_file_size`. The current file and its size are kept in it, so one context serves one dump.
+            `max_file_size`. The current file and its size are kept in it, so one context serves one dump; and
+            `WRITE_ERROR`, if that is why the dump fails.
     """
     base = context.get("base_dir")
     if base is None:
@@ -130,7 +133,14 @@ def write_binref(data: Any, context: MutableMapping[str, Any]) -> str:
         context["__binref_uuid"], offset = str(uuid.uuid4()), 0
         os.makedirs(os.path.join(base, subdirectory), exist_ok=True)
     name = os.path.join(subdirectory, f"{context['__binref_uuid']}.bin")
-    with open(os.path.join(base, name), "ab") as file:
-        file.write(data)
+    path = os.path.join(base, name)
+    try:
+        with open(path, "ab") as file:
+            file.write(data)
+    except OSError as error:  # a full disk: no half array stays
+        context[WRITE_ERROR] = error
+        with contextlib.suppress(OSError):
+            os.truncate(path, offset) if offset else os.unlink(path)
+        raise
     context["__binref_offset"] = offset + len(data)
     return f"{name}:{offset}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, TypeVar
@@ -67,7 +68,7 @@ def validate_payload(schema: type[Model], value: Any, command: str) -> Model:
 
 
 def write_result(content: bytes, output_path: str, output_file: str, result_fd: int) -> None:
-    """Write an encoded result to stdout, or to `output_file` below `output_path`.
+    """Write an encoded result to stdout, or to `output_file` below `output_path`, which is never half-written.
 
     Raises:
         OSError: It cannot be written.
@@ -75,8 +76,15 @@ def write_result(content: bytes, output_path: str, output_file: str, result_fd: 
     if output_file:
         target = os.path.join(output_path, output_file)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as file:
-            file.write(content)
+        temporary = f"{target}.{os.getpid()}.part"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+            os.replace(temporary, target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
         return
     view = memoryview(content)
     while view:

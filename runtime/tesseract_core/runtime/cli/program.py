@@ -195,7 +195,6 @@ class Program:
         """
         from tesseract_core.runtime.cli.payload import read_payload, validate_payload
         from tesseract_core.runtime.core import get_input_schema
-        from tesseract_core.runtime.file_interactions import output_to_bytes
         from tesseract_core.runtime.mpa import stream_run
         from tesseract_core.runtime.profiler import Profiler
 
@@ -214,9 +213,9 @@ class Program:
                 with Profiler() as profiler:
                     result = function(model)
                 profiler.print_stats()
-                content = output_to_bytes(
-                    result, config.output_format, base_dir=config.output_path, compression=config.compression
-                )
+                content = _encode(result)
+            except CommandFailed:
+                raise
             except (Exception, SystemExit):
                 traceback.print_exc()
                 raise CommandFailed from None
@@ -296,6 +295,23 @@ class Program:
             raise
         except OSError as error:
             raise CommandFailed(f"cannot write the result: {error}") from None
+
+
+def _encode(result: Any) -> bytes:
+    """Return an endpoint's result as it is written, with its arrays in files where the format says so.
+
+    Raises:
+        CommandFailed: The files cannot be written.
+    """
+    from tesseract_core.runtime.file_interactions import output_to_bytes
+
+    config = get_config()
+    try:
+        return output_to_bytes(
+            result, config.output_format, base_dir=config.output_path, compression=config.compression
+        )
+    except OSError as error:
+        raise CommandFailed(f"cannot write the result to the output path {config.output_path}: {error}") from None
 
 
 def require_api_file() -> None:
