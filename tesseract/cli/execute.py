@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from cyclopts import CycloptsError
 from cyclopts.exceptions import UnknownCommandError
 
-from tesseract.cli import console
+from tesseract.cli import console, interrupts
 from tesseract.cli.app import make_app
 from tesseract.cli.registry import COMMANDS
 from tesseract.errors import EXIT_BUG, EXIT_USAGE_ERROR, EXIT_USER_ERROR, UsageError, UserError
@@ -29,6 +29,7 @@ EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
 def execute(words: Sequence[str]) -> int:
     """Run the command line `words` and return its exit status."""
     console.set_up()
+    interrupts.set_up()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
