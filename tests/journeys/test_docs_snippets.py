@@ -103,12 +103,18 @@ def free_port() -> str:
 
 
 def play(steps: list[Step], cwd: Path, logs: Path) -> None:
-    """Run the steps in one shell. Raises: AssertionError for the first that does not do what the page says."""
+    """Run the steps in one shell. Raises: AssertionError for the first that does not do what the page says.
+
+    Args:
+        steps: What to run.
+        cwd: Where the shell starts.
+        logs: Directory for what each step prints.
+    """
     script = ["trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
     for number, step in enumerate(steps):
         log = logs / str(number)
         script.append(f"{{ {step.command}\n}} >{log}.out 2>{log}.err </dev/null; echo $? >{log}.rc")
-        # Later commands could do harm, or wait for what never comes; the shell ends at the first failure.
+        # Of a step without output, failure can only be an error: the rest would wait for what never comes.
         if not step.shown:
             script.append(f'[ "$(cat {log}.rc)" = 0 ] || exit')
     environ = {k: v for k, v in os.environ.items() if not k.startswith("TESSERACT_")}
