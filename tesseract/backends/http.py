@@ -95,7 +95,7 @@ class EngineApi:
 
         Args:
             params: Query; booleans become `true` and `false`.
-            body: Sent as JSON.
+            body: Sent as JSON, or as it is if it is bytes.
             deadline: Budget of the caller.
             timeout: Upper bound in seconds, deadline or not; None for requests that may take for ever.
             accept: Statuses that count as success besides 2xx (`304` not modified, `404` gone already).
@@ -136,7 +136,7 @@ class EngineApi:
             )
         boundary = partial(self._boundary, f"{method} {path}", seconds)
         with boundary():
-            data = None if body is None else json.dumps(body).encode()
+            data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
             limits = (min(CONNECT_TIMEOUT, seconds or CONNECT_TIMEOUT), seconds)
             response = self._send(method, path, _query(params), data, limits)
         try:

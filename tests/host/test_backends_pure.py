@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 
 from tesseract import errors, settings
 from tesseract.backends import cdi, inspect, select
+from tesseract.backends.docker import passwd
 from tesseract.backends.docker.endpoint import find as find_docker
 from tesseract.backends.docker.identity import identity as docker_identity
 from tesseract.backends.mounts import with_nested
@@ -279,6 +282,25 @@ def test_each_mapped_copy_takes_as_much_as_the_whole_image() -> None:
 @pytest.mark.parametrize("graph", [None, {}, {"Data": {"UpperDir": "/nowhere/overlay/abc/diff"}}])
 def test_a_store_that_is_not_here_has_no_records(graph: object) -> None:
     assert records.sizes({"Id": "1", "GraphDriver": graph}) is None
+
+
+def test_a_user_gets_a_name_unless_the_image_has_one() -> None:
+    def archive(text: str) -> bytes:
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
+            entry = tarfile.TarInfo("passwd")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+        return content.getvalue()
+
+    written = passwd.with_user(archive("root:x:0:0::/root:/bin/sh"), "42:43", "/tmp")
+    assert written is not None
+    with tarfile.open(fileobj=io.BytesIO(written)) as tar:
+        found = tar.extractfile("passwd")
+        assert found is not None
+        assert found.read() == b"root:x:0:0::/root:/bin/sh\ntesseract-user:x:42:43::/tmp:/bin/sh\n"
+    assert passwd.with_user(written, "42:0", "/tmp") is None
+    assert b"user-7:x:7:7" in (passwd.with_user(written, "7:7", "/tmp") or b"")
 
 
 # ---- selection ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from tesseract import proc
 from tesseract.backends import mounts
 from tesseract.backends.base import LineSink
-from tesseract.backends.docker import builds, render, store
+from tesseract.backends.docker import builds, passwd, render, store
 from tesseract.backends.docker.api import DockerApi
 from tesseract.backends.docker.endpoint import Endpoint, find
 from tesseract.backends.docker.gpus import DeviceRequest, device_request
@@ -89,8 +90,6 @@ class DockerBackend(RestBackend):
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
     def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
-        if name in self.networks():  # Docker would make a second one of the same name
-            return False
         body = {"Name": name, "Driver": "bridge", "CheckDuplicate": True, "Labels": dict(labels)}
         try:
             self.api.request("POST", "/networks/create", body=body)
@@ -123,6 +122,15 @@ class DockerBackend(RestBackend):
 
     # ---- inside ----------------------------------------------------------------------------------------------------
     def _create(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
+        container_id = self._create_only(spec, deadline)
+        try:
+            self._name_user(container_id, spec, deadline)
+        except BaseException:
+            self._clean_up(container_id)
+            raise
+        return container_id
+
+    def _create_only(self, spec: ContainerSpec, deadline: Deadline | None) -> str:
         """By the API or, for the sake of raw engine arguments, by the executable."""
         if any(mount.kind == "bind" and mount.read_only for mount in spec.mounts):
             completed = mounts.with_nested(mounts.resolved(spec.mounts), mounts.MOUNTINFO.read_text())
@@ -130,7 +138,7 @@ class DockerBackend(RestBackend):
         spec = replace(spec, image=store.docker_reference(spec.image))
         self._make_volumes_writable(spec, deadline)
         options: dict[str, Any] = {
-            "rootless": self.info().rootless,
+            "rootless": self._is_rootless(),
             "groups": supplementary_groups(),
             "gpus": self._gpus(spec),
         }
@@ -143,6 +151,26 @@ class DockerBackend(RestBackend):
         if done.returncode != 0:
             raise engine_error("Docker", done.stderr.decode(errors="replace").strip())
         return done.stdout.decode().split()[-1]
+
+    def _is_rootless(self) -> bool:
+        """A daemon whose socket is root's is root's; any other has to be asked, because a socket may be forwarded."""
+        if self._info is None and self.endpoint.socket is not None:
+            with suppress(OSError):
+                if self.endpoint.socket.stat().st_uid == 0:
+                    return False
+        return self.info().rootless
+
+    def _name_user(self, container_id: str, spec: ContainerSpec, deadline: Deadline | None) -> None:
+        """Give the container's user a name that resolves; not where the root file system is read-only, even to us."""
+        user = identity(spec.user, self._is_rootless()).user
+        if user is None or user.startswith("0:") or spec.read_only_root:
+            return
+        path = f"/containers/{quote(container_id)}/archive"
+        with suppress(NotFound, APIError):  # an image without /etc/passwd
+            with self.api.stream("GET", path, params={"path": "/etc/passwd"}, deadline=deadline) as answer:
+                archive = passwd.with_user(answer.rest(), user, spec.env.get("HOME", "/tmp"))
+            if archive is not None:
+                self.api.request("PUT", path, params={"path": "/etc"}, body=archive, deadline=deadline)
 
     def _post_create(self, name: str, payload: Mapping[str, Any], deadline: Deadline | None) -> str:
         created = self.api.request(
@@ -158,7 +186,7 @@ class DockerBackend(RestBackend):
     def _make_volumes_writable(self, spec: ContainerSpec, deadline: Deadline | None) -> None:
         """Give new named volumes to the container's user, as Podman does; Docker leaves them to root."""
         wanted = [mount for mount in spec.mounts if mount.kind == "volume" and not mount.read_only]
-        owner = identity(spec.user, self.info().rootless).user
+        owner = identity(spec.user, self._is_rootless()).user
         if not wanted or owner in (None, "0:0"):
             return
         known = self.volumes()
