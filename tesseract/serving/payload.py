@@ -12,7 +12,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from tesseract.backends.spec import Mount
-from tesseract.errors import InvalidValue
+from tesseract.errors import InvalidValue, UserError
 from tesseract.serving.plan import Payload
 from tesseract.transfer.remote import TransferError, is_url, open_url, reason, without_credentials
 
@@ -28,13 +28,19 @@ def staged(args: Sequence[str], cwd: Path, stdin: BinaryIO | None = None) -> Ite
     `@path` must be a regular file and is mounted as it is; `@scheme://...` is fetched with the host's credentials;
     `@-` and `-` read `stdin`; text above 64 KiB goes into a file. Everything else is passed through.
 
-    Raises: InvalidValue, TransferError.
+    Raises: InvalidValue, TransferError, UserError.
     """
     with ExitStack() as stack:
         words: list[str] = []
         mounts: list[Mount] = []
         for arg in args:
-            source = _source_file(arg, cwd, stdin, stack)
+            try:
+                source = _source_file(arg, cwd, stdin, stack)
+            except OSError as error:
+                raise UserError(
+                    f"The payload cannot be handed over by way of {tempfile.gettempdir()}: {error.strerror}. "
+                    "Set TMPDIR to a directory with room."
+                ) from error
             if source is None:
                 words.append(arg)
                 continue
@@ -75,8 +81,7 @@ def _fetch(url: str, directory: Path) -> Path:
     fs, path = open_url(url)
     target = directory / f"payload{PurePosixPath(urlsplit(url).path).suffix}"
     try:
-        with fs.open(path, "rb") as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file)
+        fs.get_file(path, str(target))
     except Exception as error:  # every file system has errors of its own
         raise TransferError(
             f"The payload at '{without_credentials(url)}' cannot be read: {reason(error, url)}. "

@@ -164,9 +164,12 @@ def _manifest(entry: Path | None) -> dict[str, Any]:
 def _download(fs: Any, url: str, file: RemoteFile, target: Path, on_bytes: Callable[[int], object]) -> None:
     """Get one file by way of `NAME.part`, from where an earlier try ended; the entry's name pins the version."""
     part = target.with_name(target.name + ".part")
-    got = part.stat().st_size if part.exists() and file.size is not None and file.version else 0
+    known = file.resumable and file.version and file.size is not None
+    got = part.stat().st_size if known and part.exists() else 0
+    # Over HTTP, one stream: to read by blocks needs a server that knows ranges.
+    options = {"block_size": 0} if file.path.startswith("http") and not got else {}
     try:
-        with fs.open(file.path, "rb") as source, part.open("ab" if got else "wb") as sink:
+        with fs.open(file.path, "rb", **options) as source, part.open("ab" if got else "wb") as sink:
             if got:
                 source.seek(got)
             while chunk := source.read(_CHUNK):

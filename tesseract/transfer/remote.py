@@ -23,12 +23,14 @@ class RemoteFile:
         path: Path in the file system's own words.
         size: Bytes, or None if the server does not say.
         version: Whatever changes when the content does: ETag, else time of modification; empty if nothing is known.
+        resumable: Whether reading can start in the middle.
     """
 
     name: str
     path: str
     size: int | None
     version: str
+    resumable: bool
 
 
 def is_url(text: str) -> bool:
@@ -105,7 +107,8 @@ def _file(fs: Any, root: str, path: str, info: dict[str, Any]) -> RemoteFile:
         "",
     )
     size = info.get("size")
-    return RemoteFile(name, path, None if size is None else int(size), version)
+    resumable = bool(info.get("partial")) if path.startswith("http") else True  # as the server says, or not
+    return RemoteFile(name, path, None if size is None else int(size), version, resumable)
 
 
 def reason(problem: BaseException, url: str = "") -> str:

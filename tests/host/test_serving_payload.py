@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.server
 import io
 import json
+import tempfile
 import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tesseract.errors import InvalidValue
+from tesseract.errors import InvalidValue, UserError
 from tesseract.serving.payload import MAX_INLINE_BYTES, staged
 from tesseract.transfer.remote import TransferError
 
@@ -79,6 +80,12 @@ def test_url_is_read_on_the_host(tmp_path: Path) -> None:
         ):
             pass
         server.shutdown()
+
+
+def test_no_room_for_what_is_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="TMPDIR"), staged(["-"], tmp_path, stdin=io.BytesIO(b"{}")):
+        pass
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from support.stores import Quiet, ftp_server, http_server, s3_server
 
-from tesseract.errors import InvalidValue
+from tesseract.errors import InvalidValue, UserError
 from tesseract.transfer import fetch as fetching
 from tesseract.transfer.cache import clear, entries
 from tesseract.transfer.fetch import evict, fetch
@@ -173,6 +175,58 @@ def test_a_server_that_tells_no_version_is_always_asked_again(tmp_path: Path) ->
         for text in ("one", "two"):
             (source / "x").write_text(text)
             assert _tree(fetch(f"{url}/x", cache=tmp_path / "cache")) == {"x": text.encode()}
+
+
+def test_a_bucket_that_goes_half_way(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    fs.mkdir("fleeting")
+    for name in "ab":
+        fs.pipe_file(f"fleeting/set/{name}", name.encode())
+
+    def disappear(name: str, done: int, total: int | None) -> None:
+        if name == "a" and fs.exists("fleeting"):
+            fs.rm("fleeting", recursive=True)
+
+    with pytest.raises(
+        TransferError, match="'b' of 's3://fleeting/set' could not be fetched: it does not exist"
+    ) as caught:
+        fetch("s3://fleeting/set", disappear, cache=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert [entry.complete for entry in entries(tmp_path)] == [False]
+
+
+# A limit on the size of files behaves as a full disk does: writing fails in the middle.
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from pathlib import Path
+from tesseract.errors import UserError
+from tesseract.transfer.fetch import fetch
+try:
+    fetch(sys.argv[1], cache=Path(sys.argv[2]))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/blob").write_bytes(bytes(20_000_000))  # the server knows no ranges
+    with http_server(tmp_path / "source") as url:
+        command = [sys.executable, "-c", FULL_DISK, f"{url}/blob", str(tmp_path / "cache")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert "'blob' of" in done.stdout
+        assert "could not be fetched: [Errno 27] File too large" in done.stdout
+        entry = fetch(f"{url}/blob", cache=tmp_path / "cache")
+    assert (entry / "blob").stat().st_size == 20_000_000, "later, with more room"
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/x").write_text("x")
+    (tmp_path / "cache").write_text("a file where the directory belongs")
+    with http_server(tmp_path / "source") as url, pytest.raises(UserError, match="XDG_CACHE_HOME"):
+        fetch(f"{url}/x", cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize("status", [403, 500])
