@@ -118,7 +118,12 @@ def play(steps: list[Step], cwd: Path, logs: Path) -> None:
         if not step.shown:
             script.append(f'[ "$(cat {log}.rc)" = 0 ] || exit')
     environ = {k: v for k, v in os.environ.items() if not k.startswith("TESSERACT_")}
-    environ |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONWARNINGS": "default"}
+    environ |= {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        # What pages fetch and clear is not to be the tester's own.
+        "XDG_CACHE_HOME": str(logs / "cache"),
+        "XDG_STATE_HOME": str(logs / "state"),
+    }
     shell = subprocess.Popen(["bash", "-c", "\n".join(script)], cwd=cwd, env=environ)
     try:
         shell.wait(timeout=480)
