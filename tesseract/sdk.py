@@ -71,7 +71,7 @@ class Tesseract(_Client):
             memory: Limit in engine syntax (`512m`).
             input_path: Directory that the Tesseract reads from, mounted read-only; a URL is fetched first.
             output_path: Directory for runs, logs and output files; by default a temporary one that goes with this
-                object. To a URL, they are uploaded at teardown.
+                object. To a URL, each run is uploaded after its call, and what is left at teardown.
             output_format: How arrays travel; results are NumPy arrays whatever it is.
             gpu_transport: `none` or `cuda_ipc`.
             docker_args: Raw arguments for the engine.

@@ -277,6 +277,24 @@ input()
     assert kept(home) == []
 
 
+@pytest.mark.parametrize(("url", "arrives"), [("s3://data/ended", True), ("s3://no-such-bucket/x", False)])
+def test_an_sdk_program_that_ends_without_teardown(image: str, s3: Any, home: Path, url: str, arrives: bool) -> None:
+    code = f"""
+from tesseract_core import Tesseract
+tesseract = Tesseract.from_image({image!r}, output_path={url!r})
+tesseract.serve()
+tesseract.apply({{"a": [1.0], "b": [2.0]}}, run_id="mine")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    if arrives:
+        assert s3.exists("data/ended/run_mine/logs/run.json")
+        assert kept(home) == []
+    else:
+        assert "Nothing is lost" in done.stderr.splitlines()[-1]
+        assert kept(home)
+
+
 def test_an_interrupted_run_says_where_its_output_is(image: str, s3: Any, home: Path) -> None:
     api = home / "tesseract_api.py"
     api.write_text(SLOW)
