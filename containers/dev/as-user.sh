@@ -35,7 +35,7 @@ vars=(HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG="${LANG:-C.
       XDG_RUNTIME_DIR="/run/user/$uid" PATH="$home/.local/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
 for name in CI SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT http_proxy https_proxy no_proxy \
             HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_DEFAULT_TIMEOUT UV_DEFAULT_INDEX PYTEST_ADDOPTS \
-            TESSERACT_DOCKER_TEST_HOST TESSERACT_UPDATE_GOLDEN ${TESSERACT_DEV_PASS:-}; do
+            TESSERACT_DOCKER_TEST_HOST TESSERACT_ROOTFUL_PODMAN_TEST_HOST TESSERACT_UPDATE_GOLDEN ${TESSERACT_DEV_PASS:-}; do
   [ -z "${!name+x}" ] || vars+=("$name=${!name}")
 done
 exec nsenter --mount=/run/tesseract-dev/mnt setpriv --reuid "$uid" --regid "$gid" --init-groups env -i "${vars[@]}" \

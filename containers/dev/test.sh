@@ -9,9 +9,16 @@ if [ "$(id -u)" = 0 ]; then
   containers/dev/provision.sh "$user"
   containers/dev/fake-gpus.sh 2 || true     # refused where there are real ones, which serve as well
   TESSERACT_DOCKER_TEST_HOST=$(containers/dev/docker-engine.sh start "$(id -gn "$user")"); export TESSERACT_DOCKER_TEST_HOST
+  # Not every machine lets root do what a rootful Podman needs; its tests are then skipped.
+  if TESSERACT_ROOTFUL_PODMAN_TEST_HOST=$(containers/dev/podman-engine.sh start "$(id -gn "$user")"); then
+    export TESSERACT_ROOTFUL_PODMAN_TEST_HOST
+  else
+    unset TESSERACT_ROOTFUL_PODMAN_TEST_HOST
+  fi
   status=0
   containers/dev/as-user.sh containers/dev/test.sh "$@" || status=$?
   containers/dev/docker-engine.sh stop
+  containers/dev/podman-engine.sh stop
   exit $status
 fi
 

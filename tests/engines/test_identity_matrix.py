@@ -114,8 +114,10 @@ def image(
     saved.wait()
     context, tag = tmp_path_factory.mktemp("image"), f"contract-{secrets.token_hex(3)}:1"
     shutil.copy(ENTRYPOINT, context)
+    (context / "home/everybody").mkdir(parents=True)
+    (context / "home/everybody").chmod(0o1777)
     (context / "Containerfile").write_text(
-        f"FROM {base_image}\nCOPY --chmod=0755 entrypoint.sh /entrypoint.sh\nRUN mkdir -m 1777 /home/everybody\n"
+        f"FROM {base_image}\nCOPY --chmod=0755 entrypoint.sh /entrypoint.sh\nCOPY home /home\n"
         'ENV HOME=/home/everybody\nENTRYPOINT ["/entrypoint.sh"]\nUSER 9999\n'
     )
     image_id = backend.build(
