@@ -12,6 +12,7 @@ from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import frames, join
 from tesseract.backends.http import EngineApi, quote
 from tesseract.backends.spec import ContainerInfo, ContainerSpec
+from tesseract.backends.whole import whole
 from tesseract.deadline import Deadline
 from tesseract.errors import (
     APIError,
@@ -63,7 +64,7 @@ class RestBackend:
     def start(self, spec: ContainerSpec, deadline: Deadline | None = None) -> ContainerInfo:
         reference: str | None = None
         try:
-            reference = self._create(spec, deadline)
+            reference = self._create_whole(spec, deadline)
             self._post(reference, "start", deadline, accept=(304,))
             return self.container(reference, deadline)
         except BaseException as exc:
@@ -76,7 +77,7 @@ class RestBackend:
         reference: str | None = None
         try:
             # Removed by us, below: an engine that removes it by itself leaves nothing to read the last state from.
-            reference = self._create(replace(spec, remove=False), deadline, attached=True)
+            reference = self._create_whole(replace(spec, remove=False), deadline, attached=True)
             attach.run_attached(self.api, reference, stdout, stderr, deadline)
             status = self.wait(reference, deadline)
             return status, self.container(reference, deadline)
@@ -85,6 +86,9 @@ class RestBackend:
             raise
         finally:
             self._clean_up(reference)
+
+    def _create_whole(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
+        return whole(lambda: self._create(spec, None, attached), "Creating the container", deadline)
 
     def container(self, reference: str, deadline: Deadline | None = None) -> ContainerInfo:
         with _named(reference):

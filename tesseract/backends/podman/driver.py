@@ -95,7 +95,7 @@ class PodmanBackend(RestBackend):
         before = store.image(self.api, image_id).mapped_size
         name = f"tesseract-mapping-{secrets.token_hex(4)}"
         try:
-            self._create(ContainerSpec(image_id, name, entrypoint=("true",), user=user), None, attached=True)
+            self._create_whole(ContainerSpec(image_id, name, entrypoint=("true",), user=user), None, attached=True)
         finally:
             self._clean_up(name)
         return store.image(self.api, image_id).mapped_size > before
