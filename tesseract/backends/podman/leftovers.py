@@ -20,6 +20,8 @@ from tesseract.errors import EngineError
 
 logger = logging.getLogger("tesseract.podman")
 
+_RUNTIMES = ("crun", "runc")
+
 
 def remove(command: Sequence[str], mark: str, environ: Mapping[str, str]) -> None:
     """End the steps and remove the working containers of the build that had a secret with the id `mark`.
@@ -30,18 +32,24 @@ def remove(command: Sequence[str], mark: str, environ: Mapping[str, str]) -> Non
         command: The words that start Podman's command line.
         environ: The build's environment.
     """
-    with suppress(EngineError, OSError, ValueError, KeyError):
-        info = json.loads(proc.run([*command, "info", "--format=json"]).stdout)
-        runtime = str(info["host"]["ociRuntime"]["path"])
+    with suppress(EngineError, OSError, ValueError, LookupError):
         temporary = Path(environ.get("TMPDIR") or "/var/tmp")
-        for container in working_containers(Path(info["store"]["graphRoot"]), mark):
+        for container in working_containers(_graph_root(command), mark):
             logger.debug("removing the working container %s of an interrupted build", container)
             for bundle in bundles(temporary, container):
-                proc.run([runtime, "delete", "--force", f"buildah-{bundle.name}"])
+                for runtime in filter(shutil.which, _RUNTIMES):
+                    proc.run([runtime, "delete", "--force", f"buildah-{bundle.name}"])
                 (bundle / "mnt").chmod(0o700)
                 (bundle / "mnt/rootfs").rmdir()  # which nobody may list: a mount point, empty now
                 shutil.rmtree(bundle)
             proc.run([*command, "rm", "--force", container])
+
+
+def _graph_root(command: Sequence[str]) -> Path:
+    """Where the store is, told by an image: `podman info` also looks at cgroups, and fails where they are odd."""
+    image = proc.run([*command, "images", "--all", "--quiet"]).stdout.split()[0].decode()
+    layer = proc.run([*command, "image", "inspect", "--format={{.GraphDriver.Data.UpperDir}}", image]).stdout.decode()
+    return Path(layer.strip()).parents[2]  # ROOT/overlay/LAYER/diff
 
 
 def working_containers(graph_root: Path, mark: str) -> Iterator[str]:
