@@ -19,8 +19,13 @@ network_backend = "netavark"
 CONF
   if ! curl -fs --unix-socket "$run/podman.sock" http://podman/_ping >/dev/null 2>&1; then
     rm -f "$run/podman.sock"
-    CONTAINERS_CONF=$run/containers.conf setsid nsenter --mount="$namespace" podman --root "$data/store" --runroot "$run/run" \
-      system service --time=0 "unix://$run/podman.sock" >"$run/podman.log" 2>&1 </dev/null &
+    # In a cgroup of its own: from the root one it would move every process of the machine to a closed cgroup "init",
+    # where rootless Podman fails.
+    CONTAINERS_CONF=$run/containers.conf setsid nsenter --mount="$namespace" sh -ec '
+      mkdir -p /sys/fs/cgroup/tesseract-podman
+      echo $$ >/sys/fs/cgroup/tesseract-podman/cgroup.procs
+      exec podman --root "$1/store" --runroot "$2/run" system service --time=0 "unix://$2/podman.sock"
+    ' sh "$data" "$run" >"$run/podman.log" 2>&1 </dev/null &
     echo $! >"$run/podman.pid"
     for _ in $(seq 100); do
       curl -fs --unix-socket "$run/podman.sock" http://podman/_ping >/dev/null 2>&1 && break
@@ -32,5 +37,6 @@ CONF
   echo "unix://$run/podman.sock";;
 stop)
   [ ! -s "$run/podman.pid" ] || kill "$(cat "$run/podman.pid")" 2>/dev/null || true
-  rm -f "$run/podman.pid" "$run/podman.sock";;
+  rm -f "$run/podman.pid" "$run/podman.sock"
+  nsenter --mount="$namespace" rmdir /sys/fs/cgroup/tesseract-podman 2>/dev/null || true;;
 esac
