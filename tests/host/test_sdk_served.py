@@ -190,7 +190,7 @@ def test_the_server_goes_with_the_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "os.kill(os.getpid(), 9)"])
-def test_the_server_goes_with_its_process(tmp_path: Path, end: str) -> None:
+def test_the_server_goes_with_its_process(short_path: Path, end: str) -> None:
     code = f"""
 import os, sys
 from tesseract_core import Tesseract
@@ -201,7 +201,7 @@ print(tesseract._shared.launcher._process.pid, tesseract._shared.launcher._direc
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "TMPDIR": str(tmp_path)},  # a killed process leaves its directories
+        env={**os.environ, "TMPDIR": str(short_path)},  # a killed process leaves its directories
         capture_output=True,
         text=True,
         timeout=120,

@@ -47,7 +47,7 @@ def test_a_healthy_machine_passes_with_every_check(base_image: str, tesseract_cl
 
 
 def test_podman_not_installed(doctor: Callable[..., Finding], tmp_path: Path) -> None:
-    finding = doctor("engine", PATH=str(tmp_path))
+    finding = doctor("engine", PATH=str(tmp_path), DOCKER_HOST=None, CONTAINER_HOST=None, TESSERACT_ENGINE=None)
     assert (finding["severity"], finding["message"]) == ("error", "Podman is not installed")
 
 

@@ -98,7 +98,8 @@ def numbers(encoded: dict[str, Any]) -> Any:
 @pytest.mark.fast
 def test_there_is_one_for_each_row_of_the_overview() -> None:
     overview = (EXAMPLES / "README.md").read_text()
-    assert sorted(line.split("`")[1] for line in overview.splitlines() if line.startswith("| `")) == NAMES
+    folders = {path.relative_to(EXAMPLES).parts[0] for path in EXAMPLES.glob("**/tesseract_api.py")}
+    assert {line.split("`")[1] for line in overview.splitlines() if line.startswith("| `")} == folders
 
 
 @pytest.mark.fast

@@ -83,13 +83,13 @@ def server_with_login() -> Iterator[Server]:
     build_image()
     name, port = f"mlflow-test-{secrets.token_hex(4)}", free_port()
     command = ["podman", "run", "-d", "--init", "--name", name, "-p", f"127.0.0.1:{port}:5000"]
-    command += ["-e", "MLFLOW_FLASK_SERVER_SECRET_KEY=test", "-e", "MLFLOW_AUTH_ADMIN_PASSWORD=password1234"]
+    command += ["-e", "MLFLOW_FLASK_SERVER_SECRET_KEY=test", "-e", "MLFLOW_AUTH_ADMIN_PASSWORD=a-long-password"]
     command += ["-e", "MLFLOW_SERVER_ALLOWED_HOSTS=*", IMAGE]
     command += ["mlflow", "server", "--app-name", "basic-auth", "--host", "0.0.0.0", "--port", "5000"]
     command += ["--backend-store-uri", "sqlite:////tmp/mlflow.db", "--artifacts-destination", "/tmp/artifacts"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     try:
-        yield _ready(Server(f"http://127.0.0.1:{port}", port, "admin", "password1234"))
+        yield _ready(Server(f"http://127.0.0.1:{port}", port, "admin", "a-long-password"))
     finally:
         subprocess.run(["podman", "rm", "-f", "-t0", "-v", name], check=True, capture_output=True, timeout=60)
 
