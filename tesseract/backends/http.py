@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from http.client import RemoteDisconnected
 from typing import Any
 
 from tesseract.backends.text import engine_error
@@ -168,10 +169,14 @@ class EngineApi:
             if never_connected(exc):
                 raise EngineUnavailable(_no_answer(self.engine, self.url, self.why, causes)) from exc
             if any(isinstance(cause, (http.ConnectionError, low.ProtocolError, ConnectionError)) for cause in causes):
-                raise EngineUnavailable(
+                raise ConnectionLost(
                     f"The connection to {self.engine} at {self.url} was lost during {what}. Try again."
                 ) from exc
             raise engine_error(self.engine, str(causes[-1])) from exc
+
+
+class ConnectionLost(EngineUnavailable):
+    """The engine hung up on a request; whether it did what was asked is unknown."""
 
 
 def quote(name: str) -> str:
@@ -216,6 +221,11 @@ def never_connected(exc: BaseException) -> bool:
     return any(
         isinstance(cause, (FileNotFoundError, ConnectionRefusedError, PermissionError)) for cause in _causes(exc)
     )
+
+
+def hung_up(exc: BaseException) -> bool:
+    """Whether a request failed because the other side closed the connection, answering nothing."""
+    return any(isinstance(cause, ConnectionResetError | BrokenPipeError | RemoteDisconnected) for cause in _causes(exc))
 
 
 def _no_answer(engine: str, url: str, why: str, causes: Iterable[BaseException]) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tesseract.backends.http import EngineApi, Response, never_connected
+from tesseract.backends.http import EngineApi, Response, hung_up, never_connected
 from tesseract.backends.podman import service
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.ping import ping
@@ -56,7 +56,8 @@ class PodmanApi(EngineApi):
         try:
             return send(path, **options)
         except APIError as exc:
-            if not self.endpoint.private or not never_connected(exc):
+            again = never_connected(exc) or (_harmless_twice(method, path) and hung_up(exc))
+            if not self.endpoint.private or not again:
                 raise
             logger.debug("the service at %s is gone: starting it again", self.url)
             service.ensure(self.endpoint, limits[1])
@@ -68,6 +69,11 @@ class PodmanApi(EngineApi):
 
             self._client = APIClient(base_url=self.endpoint.url, version=API_VERSION)
         return self._client
+
+
+def _harmless_twice(method: str, path: str) -> bool:
+    """Whether a request may be repeated although it may have been carried out."""
+    return method in ("GET", "DELETE") or path.endswith("/start")
 
 
 def remote_version(url: str, timeout: float) -> str | None:

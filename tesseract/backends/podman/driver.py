@@ -12,7 +12,7 @@ from typing import Any
 from tesseract import proc
 from tesseract.backends import cdi, mounts
 from tesseract.backends.base import LineSink
-from tesseract.backends.http import quote
+from tesseract.backends.http import ConnectionLost, quote
 from tesseract.backends.inspect import container_info
 from tesseract.backends.podman import builds, render, service, store, subids
 from tesseract.backends.podman.api import PodmanApi
@@ -147,7 +147,14 @@ class PodmanBackend(RestBackend):
         if not spec.raw_args:
             payload = render.create_payload(spec, **options)
             path = "/containers/create"
-            created = self.api.request("POST", path, body=payload, deadline=deadline, timeout=_CREATE_TIMEOUT)
+            try:
+                created = self.api.request("POST", path, body=payload, deadline=deadline, timeout=_CREATE_TIMEOUT)
+            except ConnectionLost:
+                if not self.endpoint.private:
+                    raise
+                # Seen on 4.3.1: the service dies when several containers are made at once. A new one takes its place.
+                self._clean_up(spec.name)
+                created = self.api.request("POST", path, body=payload, deadline=deadline, timeout=_CREATE_TIMEOUT)
             return str(created["Id"])
         argv = [*self.endpoint.command, *render.create_arguments(spec, **options)]
         done = proc.run(argv, timeout=deadline.remaining(_CREATE_TIMEOUT) if deadline else _CREATE_TIMEOUT)
