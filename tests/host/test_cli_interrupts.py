@@ -18,8 +18,8 @@ from tesseract.cli import interrupts
 interrupts.set_up()
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 here, there = socket.socketpair()
-print("waiting", flush=True)
 try:
+    print("waiting", flush=True)
     here.recv(1)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
