@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -133,14 +134,17 @@ class RestBackend:
             return self._exit_status(reference, deadline)
 
     def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None) -> None:
-        query = self._remove_query(force)
-        try:
-            self.api.request(
-                "DELETE", f"/containers/{quote(reference)}", params=query, accept=(404,), deadline=deadline
-            )
-        except APIError as exc:
-            if "already in progress" not in str(exc):  # somebody else removes it at this moment
-                raise
+        query, path = self._remove_query(force), f"/containers/{quote(reference)}"
+        for again in (True, True, False):
+            try:
+                self.api.request("DELETE", path, params=query, accept=(404,), deadline=deadline)
+                return
+            except APIError as exc:
+                if "already in progress" in str(exc):  # somebody else removes it at this moment
+                    return
+                if not (again and "state improper" in str(exc)):  # it ended at this moment
+                    raise
+            time.sleep(0.1)
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
     def remove_volume(self, name: str) -> None:

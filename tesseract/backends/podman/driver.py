@@ -16,6 +16,7 @@ from tesseract.backends.http import ConnectionLost, quote
 from tesseract.backends.inspect import container_info
 from tesseract.backends.podman import builds, render, service, store, subids
 from tesseract.backends.podman.api import PodmanApi
+from tesseract.backends.podman.creating import one_at_a_time
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.identity import identity
 from tesseract.backends.rest import OWNED, RestBackend, label_filter
@@ -146,22 +147,25 @@ class PodmanBackend(RestBackend):
         }
         if not spec.raw_args:
             payload = render.create_payload(spec, **options)
-            path = "/containers/create"
-            try:
-                created = self.api.request("POST", path, body=payload, deadline=deadline, timeout=_CREATE_TIMEOUT)
-            except ConnectionLost:
-                if not self.endpoint.private:
-                    raise
-                # Seen on 4.3.1: the service dies when several containers are made at once. A new one takes its place.
-                self._clean_up(spec.name)
-                created = self.api.request("POST", path, body=payload, deadline=deadline, timeout=_CREATE_TIMEOUT)
-            return str(created["Id"])
+            with one_at_a_time(self.endpoint):
+                try:
+                    return self._post_create(payload, deadline)
+                except ConnectionLost:
+                    if not self.endpoint.private:
+                        raise
+                    self._clean_up(spec.name)
+                    return self._post_create(payload, deadline)
         argv = [*self.endpoint.command, *render.create_arguments(spec, **options)]
         done = proc.run(argv, timeout=deadline.remaining(_CREATE_TIMEOUT) if deadline else _CREATE_TIMEOUT)
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             raise engine_error("Podman", next((line for line in lines if line.startswith("Error:")), " ".join(lines)))
         return done.stdout.decode().split()[-1]
+
+    def _post_create(self, payload: Mapping[str, Any], deadline: Deadline | None) -> str:
+        path = "/containers/create"
+        created = self.api.request("POST", path, body=payload, deadline=deadline, timeout=_CREATE_TIMEOUT)
+        return str(created["Id"])
 
     def _gpus(self, spec: ContainerSpec) -> tuple[str, ...]:
         if spec.gpus is None:
