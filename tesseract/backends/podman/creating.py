@@ -1,8 +1,8 @@
 """Containers are made one at a time.
 
-Podman's service asks libsubid for the caller's subordinate ids whenever a container is made with keep-id, and libsubid is
-not safe for threads: of several requests at once some fail with "keep-id requires additional UIDs", or the service dies
-(seen on 4.3.1). Making a container takes hundredths of a second, so nobody waits for long.
+Podman's service asks libsubid for the caller's subordinate ids whenever a container is made with keep-id, and libsubid
+is not safe for threads: of several requests at once some fail with "keep-id requires additional UIDs", or the service
+dies (seen on 4.3.1). Making a container takes hundredths of a second, so nobody waits for long.
 """
 
 from __future__ import annotations
