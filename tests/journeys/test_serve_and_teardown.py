@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -190,7 +191,7 @@ def test_orphans(tesseract_cli: Cli, image: str) -> None:
         f"r = serving.ServeRequest(image={image!r}, owner=process.current())\n"
         "print(serving.serve(r).container_name)"
     )
-    done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     orphan = done.stdout.strip()
     result = tesseract_cli("teardown", "--orphaned")
     assert orphan in result.stderr
