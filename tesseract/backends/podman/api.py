@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tesseract.backends.http import EngineApi, Response, hung_up, never_connected
@@ -48,10 +50,10 @@ class PodmanApi(EngineApi):
     def _send(
         self, method: str, path: str, params: Mapping[str, str], body: bytes | None, limits: tuple[float, float | None]
     ) -> Response:
-        from podman.errors import APIError  # derives from requests' errors, so the boundary knows it
-
         headers = {"Connection": "close", **({"Content-Type": "application/json"} if body is not None else {})}
         send = getattr(self._connected(), method.lower())
+        from podman.errors import APIError  # derives from requests' errors, so the boundary knows it
+
         options = {"params": params, "data": body, "headers": headers, "timeout": limits, "stream": True}
         try:
             return send(path, **options)
@@ -65,10 +67,24 @@ class PodmanApi(EngineApi):
 
     def _connected(self) -> APIClient:
         if self._client is None:
-            from podman.api.client import APIClient
+            with _without_progress_bars():
+                from podman.api.client import APIClient
 
             self._client = APIClient(base_url=self.endpoint.url, version=API_VERSION)
         return self._client
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """podman-py imports rich for bars that we never show, which takes longer than the rest of it; it can do without."""
+    if "rich.progress" in sys.modules:
+        yield
+        return
+    sys.modules["rich.progress"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["rich.progress"]
 
 
 def _harmless_twice(method: str, path: str) -> bool:
