@@ -31,17 +31,25 @@ def prepare(request: ContainerRequest, host: Host) -> None:
     Raises: InvalidValue.
     """
     if request.input_path is not None:
-        source = host.cwd / Path(request.input_path).expanduser()
-        if not source.is_dir():
-            raise InvalidValue(f"Path {request.input_path} provided as input path is not a directory.")
+        check_input(host.cwd / Path(request.input_path).expanduser(), request.input_path)
     if request.output_path is not None:
-        target = host.cwd / Path(request.output_path).expanduser()
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(
-                f"Cannot make the output path {request.output_path}: {error.strerror}. Give another --output-path."
-            ) from error
+        make_output(host.cwd / Path(request.output_path).expanduser(), request.output_path)
+
+
+def check_input(directory: Path, shown: str | Path | None = None) -> None:
+    """Raises: InvalidValue if there is no such directory, which is `shown` as its giver wrote it."""
+    if not directory.is_dir():
+        raise InvalidValue(f"Path {shown or directory} provided as input path is not a directory.")
+
+
+def make_output(directory: Path, shown: str | Path | None = None) -> None:
+    """Make an output directory. Raises: InvalidValue if that is impossible."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(
+            f"Cannot make the output path {shown or directory}: {error.strerror}. Give another --output-path."
+        ) from error
 
 
 def socket_dir(name: str) -> Path:

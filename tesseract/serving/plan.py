@@ -6,7 +6,9 @@ first: the image, `environment`, `runtime_config`, then what an explicit option 
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import posixpath
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -71,6 +73,21 @@ def new_name() -> str:
     return f"tesseract-{secrets.token_hex(6)}"
 
 
+def check_server(request: ServeRequest) -> None:
+    """Check the values that need no look at the host. Raises: InvalidValue."""
+    if request.num_workers < 1:
+        raise InvalidValue(f"The number of workers must be at least 1, not {request.num_workers}.")
+    try:
+        ipaddress.ip_address(request.host_ip)
+    except ValueError:
+        raise InvalidValue(
+            f"Invalid host IP '{request.host_ip}': must be an address of this machine, for example 127.0.0.1, or "
+            "0.0.0.0 for all of them."
+        ) from None
+    if request.token is not None and not re.fullmatch(r"[\x21-\x7e]+", request.token):
+        raise InvalidValue("Invalid token: must be one or more ASCII characters without spaces; auto makes one.")
+
+
 def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> ContainerSpec:
     """The container that serves `image` (an id or reference that exists). Raises: InvalidValue."""
     network = parse_network(request.network, request.network_alias)
@@ -91,8 +108,6 @@ def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> Cont
 
     mounts = _mounts(request, host)
     command = ["serve", "--port", str(api_port)]
-    if request.num_workers < 1:
-        raise InvalidValue(f"The number of workers must be at least 1, not {request.num_workers}.")
     if request.num_workers > 1:
         command += ["--num-workers", str(request.num_workers)]
     command += ["--host", bind_ip]
@@ -126,8 +141,6 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
     network = parse_network(request.network)
     env = _environment(request) | _option_variables(request)
     if request.output_file:
-        if request.output_path is None and "TESSERACT_OUTPUT_PATH" not in env and not request.volumes:
-            raise InvalidValue("A result in a file of the container would go with it: give --output-path, too.")
         env["TESSERACT_OUTPUT_FILE"] = request.output_file
     if request.profiling:
         env["TESSERACT_PROFILING"] = "1"
@@ -143,6 +156,8 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
             ports.append(PortBinding(port, "127.0.0.1", host.debugger_port))
     mounts = [*_mounts(request, host), *payload.mounts]
     check_unique(mounts)
+    if request.output_file and not (host.engine_args or request.engine_args):
+        _check_kept(request.output_file, env, mounts)
     return replace(
         _common(request, host, image, name),
         command=(request.command, *payload.args),
@@ -216,6 +231,16 @@ def _environment(request: ContainerRequest) -> dict[str, str]:
         if not key or "=" in key or "\0" in key + value:
             raise InvalidValue(f"Invalid environment variable name '{key}'.")
     return dict(request.environment)
+
+
+def _check_kept(output_file: str, env: Mapping[str, str], mounts: Sequence[Mount]) -> None:
+    """Raises: InvalidValue if the result would be written to a place that goes with the container."""
+    path = posixpath.normpath(posixpath.join(env.get("TESSERACT_OUTPUT_PATH", OUTPUT_DIR), output_file))
+    kept = (posixpath.normpath(mount.target) for mount in mounts if not mount.read_only)
+    if not any(path.startswith(f"{directory}/") for directory in kept):
+        raise InvalidValue(
+            f"The result in {path} would go with the container: give --output-path, and an --output-file below it."
+        )
 
 
 def _option_variables(request: ContainerRequest) -> dict[str, str]:

@@ -34,6 +34,7 @@ def serve(request: ServeRequest, backend: Backend | None = None) -> Served:
 
     Raises: InvalidValue, ImageNotFound, TransferError, PortInUse, StartupFailed, StartupTimeout, EngineError.
     """
+    plan.check_server(request)
     if data.is_remote(request):
         lookup.find_image(lookup.engine(backend), request.image)  # before anything is moved in vain
     with data.localised(request) as (local, output):

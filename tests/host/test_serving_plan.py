@@ -102,7 +102,6 @@ def test_run_plan() -> None:
         ({"user": "ada"}, "must be numeric UID or UID:GID"),
         ({"user": "1:2:3"}, "must be numeric UID or UID:GID"),
         ({"memory": "lots"}, "like 512m or 2g"),
-        ({"num_workers": 0}, "at least 1"),
         ({"gpu_transport": "nvlink"}, "must be one of none, cuda_ipc"),
         ({"gpu_transport": "cuda_ipc"}, "needs a GPU"),
         ({"gpu_transport": "cuda_ipc", "gpus": ["all"], "num_workers": 2}, "one worker"),
@@ -123,6 +122,58 @@ def test_run_plan() -> None:
 def test_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidValue, match=message):
         plan.serve_spec(ServeRequest(image="x", **settings), "x", "n", HOST)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_workers": 0}, "at least 1, not 0"),
+        ({"host_ip": ""}, "Invalid host IP '': must be an address of this machine"),  # an engine would open all of them
+        ({"host_ip": None}, "Invalid host IP 'None'"),
+        ({"host_ip": "localhost"}, "for example 127.0.0.1"),
+        ({"token": ""}, "Invalid token: must be one or more ASCII characters"),  # it would protect nothing
+        ({"token": "übermut"}, "Invalid token"),
+    ],
+)
+def test_refused_before_anything_is_looked_at(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        plan.check_server(ServeRequest(image="x", **settings))
+
+
+@pytest.mark.parametrize("host_ip", ["127.0.0.1", "0.0.0.0", "::1", "192.0.2.7"])
+def test_addresses_that_ports_may_bind_to(host_ip: str) -> None:
+    plan.check_server(ServeRequest(image="x", host_ip=host_ip, startup_timeout=None, token="auto"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"output_path": "/out", "output_file": "result.json"}, True),
+        ({"output_path": "/out", "output_file": "deep/down/result.json"}, True),
+        ({"output_path": "/out", "output_file": "../result.json"}, False),
+        ({"output_path": "/out", "output_file": "/result.json"}, False),
+        ({"output_file": "result.json"}, False),
+        ({"volumes": ["data:/data:rw"], "output_file": "/data/result.json"}, True),
+        ({"volumes": ["data:/data"], "output_file": "/data/result.json"}, False),  # read-only
+        ({"volumes": ["data:/data:rw"], "output_file": "result.json"}, False),
+        (
+            {
+                "volumes": ["data:/data:rw"],
+                "output_file": "result.json",
+                "environment": {"TESSERACT_OUTPUT_PATH": "/data"},
+            },
+            True,
+        ),
+        ({"output_file": "/data/result.json", "engine_args": ["--volume=data:/data"]}, True),  # the user's business
+    ],
+)
+def test_a_result_must_not_be_written_to_where_it_is_lost(settings: dict[str, Any], kept: bool) -> None:
+    request = RunRequest(image="x", command="apply", **settings)
+    if kept:
+        plan.run_spec(request, "sha", "n", HOST, plan.Payload())
+    else:
+        with pytest.raises(InvalidValue, match="would go with the container: give --output-path"):
+            plan.run_spec(request, "sha", "n", HOST, plan.Payload())
 
 
 def test_environment_precedence_and_no_mutation() -> None:
