@@ -61,7 +61,7 @@ def load_module_from_path(path: str | os.PathLike[str]) -> ModuleType:
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _restore(file.stem, *before)
         raise ImportError(f"Cannot import {path}: {type(error).__name__}: {error}") from error
     return module
