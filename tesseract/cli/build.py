@@ -26,14 +26,20 @@ def build(
     /,
     *,
     tag: Annotated[
-        str | None, Parameter(name=["--tag", "-t"], help="Tag of the image; else its version and `latest`.")
+        str | None,
+        Parameter(metavar="TAG", name=["--tag", "-t"], help="Tag of the image; else its version and `latest`."),
     ] = None,
     config_override: Annotated[
         list[str] | None,
-        switch(help="key.path=value, repeatable: build_config.base_image=ubuntu:24.04.", allow_leading_hyphen=False),
+        switch(
+            metavar="KEY=VALUE",
+            help="Set a value of the configuration, repeatable: build_config.base_image=ubuntu:24.04.",
+            allow_leading_hyphen=False,
+        ),
     ] = None,
     build_dir: Annotated[
-        Path | None, Parameter(group=CONTEXT, help="Where to make the build context, which is then kept.")
+        Path | None,
+        Parameter(metavar="DIR", group=CONTEXT, help="Where to make the build context, which is then kept."),
     ] = None,
     generate_only: Annotated[
         bool, Parameter(group=CONTEXT, show_default=False, help="Make the build context, print its path and stop.")
@@ -46,7 +52,7 @@ def build(
     ] = False,
     secret: Annotated[
         list[str] | None,
-        switch(group=CREDENTIALS, help="id=NAME,env=VARIABLE or id=NAME,src=FILE, repeatable."),
+        switch(metavar="SPEC", group=CREDENTIALS, help="id=NAME,env=VARIABLE or id=NAME,src=FILE, repeatable."),
     ] = None,
 ) -> None:
     if not src_dir.is_dir():

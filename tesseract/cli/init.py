@@ -15,9 +15,13 @@ from tesseract.projects.recipe import check_name, write_recipe
 
 def init(
     *,
-    name: Annotated[str | None, Parameter(help="Name of the Tesseract; asked for on a terminal.")] = None,
-    target_dir: Annotated[Path, Parameter(help="Folder for its files; made if missing.")] = Path("."),
-    recipe: Annotated[Literal["base", "jax", "pytorch"], Parameter(help="What to start from.")] = "base",
+    name: Annotated[
+        str | None, Parameter(metavar="NAME", help="Name of the Tesseract; asked for on a terminal.")
+    ] = None,
+    target_dir: Annotated[Path, Parameter(metavar="DIR", help="Folder for its files; made if missing.")] = Path("."),
+    recipe: Annotated[
+        Literal["base", "jax", "pytorch"], Parameter(metavar="NAME", help="What to start from.")
+    ] = "base",
 ) -> None:
     try:
         chosen = check_name(name if name is not None else _ask_for_name())

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-Format = Annotated[Literal["table", "json"], Parameter(name=["--format", "-f"], help="How to print the result.")]
+Format = Annotated[
+    Literal["table", "json"], Parameter(name=["--format", "-f"], metavar="FORMAT", help="How to print the result.")
+]
 
 
 def print_json(value: Any) -> None:
