@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from tesseract.cli.console import logger
 from tesseract.errors import InvalidValue, UsageError
+from tesseract.images import tags
 from tesseract.projects.recipe import check_name, write_recipe
 
 
@@ -29,6 +30,10 @@ def init(
         raise UsageError(str(error)) from error
     for path in write_recipe(recipe, chosen, target_dir):
         logger.info("Writing template %s to %s", path.name, path)
+    if not tags.names_an_image(chosen):
+        logger.warning(
+            "The name '%s' %s Change it in tesseract_config.yaml before you build.", chosen, tags.NO_IMAGE_NAME
+        )
 
 
 def _ask_for_name() -> str:

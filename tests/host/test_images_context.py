@@ -242,7 +242,7 @@ def test_tags() -> None:
     assert image_tags(config, "dev") == ("mul:dev",)
     with pytest.raises(ValueError, match="Invalid tag"):
         image_tags(config, "a b")
-    with pytest.raises(ValidationError, match="name: 'X Y'"):
+    with pytest.raises(ValidationError, match=r"The name 'X Y' in tesseract_config\.yaml cannot name an image"):
         image_tags(projects.TesseractConfig(name="X Y"), None)
 
 
