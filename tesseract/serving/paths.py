@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import tempfile
 from pathlib import Path
 
+from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.errors import InvalidValue, UserError
 from tesseract.serving import lookup
 from tesseract.serving.plan import SOCKET_NAME, Host
@@ -54,22 +54,15 @@ def make_output(directory: Path, shown: str | Path | None = None) -> None:
 
 def socket_dir(name: str) -> Path:
     """Where the Unix socket of container `name` belongs. Raises: UserError if that is too long for a socket."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    if not (base and os.access(base, os.W_OK)):
-        base = os.path.join(tempfile.gettempdir(), f"tesseract-{os.getuid()}")
-    directory = Path(base, "tesseract", name)
+    directory = runtime_dir() / name
     if len(os.fsencode(directory / SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
         raise UserError(f"The socket path {directory / SOCKET_NAME} is too long: set XDG_RUNTIME_DIR to a shorter one.")
     return directory
 
 
 def make_private(directory: Path) -> None:
-    """Make a socket directory that only the caller can enter. Raises: UserError."""
-    for level in (directory.parents[1], directory.parent, directory):
-        level.mkdir(mode=0o700, exist_ok=True)
-        if level.stat().st_uid != os.getuid():
-            raise UserError(f"{level} belongs to another user. Set XDG_RUNTIME_DIR to a directory of your own.")
-    directory.chmod(0o700)
+    """Make a socket directory that only the caller can enter."""
+    directory.mkdir(mode=0o700)
 
 
 def remove_socket_dir(directory: Path) -> None:
