@@ -1,7 +1,5 @@
 """The cyclopts application: commands from the registry, global options in front of them."""
 
-from __future__ import annotations
-
 import os
 from enum import StrEnum
 from typing import Annotated, Any

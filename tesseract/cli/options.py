@@ -1,6 +1,8 @@
-"""Options that `serve` and `run` share, and how their values are read."""
+"""Options that `serve` and `run` share, and how their values are read.
 
-from __future__ import annotations
+Modules with many parameters do without `from __future__ import annotations`: cyclopts would evaluate the texts of the
+annotations again and again.
+"""
 
 import shlex
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What programs and people read on stdout: JSON and tables."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

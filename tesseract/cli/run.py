@@ -1,7 +1,5 @@
 """`tesseract run`: one command of a Tesseract in a container that goes away; its result on stdout."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """`tesseract serve`: start a Tesseract and print where it is, as JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
