@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         status = _run(arguments, result_fd)
     finally:
         flush_all()
-        gc.freeze()  # to look through all that was imported once more at the end takes a tenth of a second
+        gc.freeze()  # one more search through all that was imported takes a tenth of a short command
     sys.exit(status)
 
 
