@@ -42,7 +42,12 @@ def image_tags(config: TesseractConfig, tag: str | None, check: bool = True) -> 
 
 
 def qualified(base_image: str) -> str:
-    """The base image with its registry where the name alone means Docker Hub (`debian:12`, `user/image`)."""
+    """The base image with its registry where the name alone means Docker Hub (`debian:12`, `user/image`).
+
+    Raises: ValidationError.
+    """
+    if not re.fullmatch(r"\S+", base_image):
+        raise ValidationError(f"build_config.base_image: '{base_image}' is not the name of an image.")
     first, slash, _ = base_image.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         return base_image

@@ -251,6 +251,9 @@ def test_base_image_names() -> None:
     assert qualified("user/image") == "docker.io/user/image"
     for full in ("localhost/x", "example.org/x", "example:5000/x"):
         assert qualified(full) == full
+    for none in ("", " ", "deb ian"):
+        with pytest.raises(ValidationError, match=rf"build_config\.base_image: '{none}' is not the name of an image"):
+            qualified(none)
 
 
 def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
