@@ -6,9 +6,7 @@ first: the image, `environment`, `runtime_config`, then what an explicit option 
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import posixpath
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from pathlib import Path
 from tesseract.backends.spec import ContainerSpec, GpuRequest, Mount, NetworkAttachment, PortBinding, UserMapping
 from tesseract.errors import InvalidValue
 from tesseract.serving import labels
+from tesseract.serving.checks import check_kept, engine_words
 from tesseract.serving.requests import ContainerRequest, RunRequest, ServeRequest
 from tesseract.serving.volumes import check_unique, parse_volume
 
@@ -71,21 +70,6 @@ class Payload:
 def new_name() -> str:
     """A name for a container that nobody else has."""
     return f"tesseract-{secrets.token_hex(6)}"
-
-
-def check_server(request: ServeRequest) -> None:
-    """Check the values that need no look at the host. Raises: InvalidValue."""
-    if request.num_workers < 1:
-        raise InvalidValue(f"The number of workers must be at least 1, not {request.num_workers}.")
-    try:
-        ipaddress.ip_address(request.host_ip)
-    except ValueError:
-        raise InvalidValue(
-            f"Invalid host IP '{request.host_ip}': must be an address of this machine, for example 127.0.0.1, or "
-            "0.0.0.0 for all of them."
-        ) from None
-    if request.token is not None and not re.fullmatch(r"[\x21-\x7e]+", request.token):
-        raise InvalidValue("Invalid token: must be one or more ASCII characters without spaces; auto makes one.")
 
 
 def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> ContainerSpec:
@@ -157,9 +141,12 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
     mounts = [*_mounts(request, host), *payload.mounts]
     check_unique(mounts)
     if request.output_file and not (host.engine_args or request.engine_args):
-        _check_kept(request.output_file, env, mounts)
+        check_kept(request.output_file, env.get("TESSERACT_OUTPUT_PATH", OUTPUT_DIR), mounts)
+    common = _common(request, host, image, name)
     return replace(
-        _common(request, host, image, name),
+        common,
+        # It is removed in any case, but not before its last state has been read.
+        raw_args=tuple(word for word in common.raw_args if word != "--rm"),
         command=(request.command, *payload.args),
         env=env,
         labels=labels.ownership(host.uid, request.owner),
@@ -208,7 +195,7 @@ def _common(request: ContainerRequest, host: Host, image: str, name: str) -> Con
         gpus=GpuRequest(tuple(request.gpus)) if request.gpus else None,
         memory=request.memory,
         read_only_root=request.read_only_root,
-        raw_args=(*host.engine_args, *request.engine_args),
+        raw_args=engine_words((*host.engine_args, *request.engine_args)),
     )
 
 
@@ -218,6 +205,8 @@ def _mounts(request: ContainerRequest, host: Host) -> list[Mount]:
         mounts.append(Mount("bind", _real_path(request.input_path, host), INPUT_DIR, read_only=True))
     if request.output_path is not None:
         mounts.append(Mount("bind", _real_path(request.output_path, host), OUTPUT_DIR))
+    elif request.read_only_root and OUTPUT_DIR not in (mount.target for mount in mounts):
+        mounts.append(Mount("tmpfs", "", OUTPUT_DIR, options=("mode=1777",)))  # each run writes its log there
     check_unique(mounts)
     return mounts
 
@@ -231,16 +220,6 @@ def _environment(request: ContainerRequest) -> dict[str, str]:
         if not key or "=" in key or "\0" in key + value:
             raise InvalidValue(f"Invalid environment variable name '{key}'.")
     return dict(request.environment)
-
-
-def _check_kept(output_file: str, env: Mapping[str, str], mounts: Sequence[Mount]) -> None:
-    """Raises: InvalidValue if the result would be written to a place that goes with the container."""
-    path = posixpath.normpath(posixpath.join(env.get("TESSERACT_OUTPUT_PATH", OUTPUT_DIR), output_file))
-    kept = (posixpath.normpath(mount.target) for mount in mounts if not mount.read_only)
-    if not any(path.startswith(f"{directory}/") for directory in kept):
-        raise InvalidValue(
-            f"The result in {path} would go with the container: give --output-path, and an --output-file below it."
-        )
 
 
 def _option_variables(request: ContainerRequest) -> dict[str, str]:

@@ -12,7 +12,7 @@ from support.golden import check_golden
 
 from tesseract.backends.spec import ContainerSpec, Mount, UserMapping
 from tesseract.errors import InvalidValue
-from tesseract.serving import labels, plan
+from tesseract.serving import checks, labels, plan
 from tesseract.serving.requests import RunRequest, ServeRequest
 
 pytestmark = pytest.mark.fast
@@ -109,6 +109,8 @@ def test_run_plan() -> None:
         ({"volumes": ["a:/a", "a:/b"]}, "Path a is already mounted as a volume"),
         ({"volumes": ["a:/a", "b:/a/"]}, "Two volumes have the target /a"),
         ({"volumes": ["/data:/x"], "input_path": "/data"}, "Path /data is already mounted as a volume"),
+        ({"engine_args": ["--label=a", "-it"]}, "Engine argument -it: a Tesseract has no terminal"),
+        ({"engine_args": ["--tty=true"]}, "a Tesseract has no terminal"),
         ({"debugger": True, "environment": {"TESSERACT_DEBUGPY_PORT": "8000"}}, "other than the API's 8000"),
         (
             {
@@ -137,12 +139,12 @@ def test_refused(settings: dict[str, Any], message: str) -> None:
 )
 def test_refused_before_anything_is_looked_at(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidValue, match=message):
-        plan.check_server(ServeRequest(image="x", **settings))
+        checks.check_server(ServeRequest(image="x", **settings))
 
 
 @pytest.mark.parametrize("host_ip", ["127.0.0.1", "0.0.0.0", "::1", "192.0.2.7"])
 def test_addresses_that_ports_may_bind_to(host_ip: str) -> None:
-    plan.check_server(ServeRequest(image="x", host_ip=host_ip, startup_timeout=None, token="auto"))
+    checks.check_server(ServeRequest(image="x", host_ip=host_ip, startup_timeout=None, token="auto"))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,22 @@ def test_a_result_must_not_be_written_to_where_it_is_lost(settings: dict[str, An
     else:
         with pytest.raises(InvalidValue, match="would go with the container: give --output-path"):
             plan.run_spec(request, "sha", "n", HOST, plan.Payload())
+
+
+def test_a_one_shot_container_is_removed_by_us() -> None:
+    request = RunRequest(image="x", command="apply", engine_args="--rm --label a=b")
+    assert plan.run_spec(request, "sha", "n", HOST, plan.Payload()).raw_args == ("--label", "a=b")
+
+
+def test_a_read_only_container_still_has_a_place_for_its_output() -> None:
+    def outputs(**settings: Any) -> list[Mount]:
+        spec = plan.run_spec(RunRequest(image="x", command="apply", **settings), "sha", "n", HOST, plan.Payload())
+        return [mount for mount in spec.mounts if mount.target == plan.OUTPUT_DIR]
+
+    assert [mount.kind for mount in outputs(read_only_root=True)] == ["tmpfs"]
+    assert [mount.kind for mount in outputs(read_only_root=True, output_path="/out")] == ["bind"]
+    assert outputs(read_only_root=True, volumes=[f"data:{plan.OUTPUT_DIR}:rw"])[0].source == "data"
+    assert not outputs()
 
 
 def test_environment_precedence_and_no_mutation() -> None:
