@@ -160,6 +160,26 @@ def test_no_engine_installed() -> None:
     assert "No container engine was found" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "address", "message"),
+    [
+        (
+            "CONTAINER_HOST",
+            "podman.sock",
+            "'podman.sock' (auto; CONTAINER_HOST is set) is no address of a Podman service",
+        ),
+        ("CONTAINER_HOST", "tcp://127.0.0.1:1", "Podman does not answer at tcp://127.0.0.1:1"),
+        ("CONTAINER_HOST", "tcp://nowhere.invalid:1", "Podman does not answer at tcp://nowhere.invalid:1"),
+        ("DOCKER_HOST", "tcp://127.0.0.1:1", "Docker does not answer at tcp://127.0.0.1:1"),
+    ],
+)
+def test_nobody_at_that_address(variable: str, address: str, message: str) -> None:
+    engine = "podman" if variable == "CONTAINER_HOST" else "docker"
+    result = tesseract("--engine", engine, "ps", **{"CONTAINER_HOST": "", variable: address})
+    assert result.returncode == 1
+    assert message.replace("auto", "TESSERACT_ENGINE says podman") in result.stderr
+
+
 BUG = """
 import tesseract.serving.listing as listing
 def broken(backend=None): raise ZeroDivisionError("seven")
