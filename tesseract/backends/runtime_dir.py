@@ -36,6 +36,8 @@ def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
             if base != candidates[0] or (not configured and uid != 0):
                 reason = f"XDG_RUNTIME_DIR ({configured}) is not usable" if configured else "XDG_RUNTIME_DIR is not set"
                 logger.warning("%s; using %s. A login session (ssh, machinectl shell) sets it.", reason, base)
+                if environ is os.environ:  # Podman and its storage library would fall back to different directories
+                    os.environ["XDG_RUNTIME_DIR"] = str(base)
             return path
     raise EngineUnavailable(
         f"No directory for Podman's sockets is usable (tried {', '.join(map(str, candidates))}): set XDG_RUNTIME_DIR "

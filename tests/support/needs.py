@@ -11,22 +11,31 @@ from pathlib import Path
 import pytest
 
 
+# Engines besides the caller's own Podman, by the variable that says where they are (as root, `make test` starts them).
+HOSTS = {
+    "docker": "TESSERACT_DOCKER_TEST_HOST",
+    "rootful podman": "TESSERACT_ROOTFUL_PODMAN_TEST_HOST",
+    "rootless docker": "TESSERACT_ROOTLESS_DOCKER_TEST_HOST",
+}
+
+
 @functools.cache
 def missing_engine(name: str) -> str | None:
     """Why there is no engine of that name for the caller, or None."""
     if name == "podman":
         return None if shutil.which("podman") else "podman is not installed"
-    if name == "docker":
-        host = os.environ.get("TESSERACT_DOCKER_TEST_HOST", "")
-        if not host:
-            return "TESSERACT_DOCKER_TEST_HOST names no Docker Engine (as root, `make test` starts one)"
-        try:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(host.removeprefix("unix://"))
-        except OSError as error:
-            return f"no Docker Engine answers at {host}: {error}"
-        return None
-    raise ValueError(f"unknown engine {name!r}")
+    if name == "podman on fuse-overlayfs":
+        usable = shutil.which("fuse-overlayfs") and os.access("/dev/fuse", os.W_OK)
+        return missing_engine("podman") if usable else "fuse-overlayfs is not installed, or /dev/fuse not writable"
+    host = os.environ.get(HOSTS[name], "")
+    if not host:
+        return f"{HOSTS[name]} names no engine (as root, `make test` starts one)"
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(host.removeprefix("unix://"))
+    except OSError as error:
+        return f"no engine answers at {host}: {error}"
+    return None
 
 
 def missing_cdi() -> str | None:
