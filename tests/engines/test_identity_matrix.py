@@ -72,15 +72,17 @@ def backend(engine_name: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         if "fuse" in engine_name:
             folder = tmp_path_factory.mktemp("store")
             (folder / "storage.conf").write_text(
-                f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/root"\nrunroot = "{folder}/run"\n'
+                f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/containers/storage"\nrunroot = "{folder}/run"\n'
                 '[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n'
             )
             patch.setenv("CONTAINERS_STORAGE_CONF", str(folder / "storage.conf"))
+            # Else Podman notes in the caller's own store, for good, that it needs fuse-overlayfs.
+            patch.setenv("XDG_DATA_HOME", str(folder))
         engine = get_backend(name)
         yield engine
         engine.close()
         if folder:
-            subprocess.run(["podman", "unshare", "rm", "-rf", folder / "root", folder / "run"], check=False)
+            subprocess.run(["podman", "unshare", "rm", "-rf", folder / "containers", folder / "run"], check=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def image(
     if os.environ.get("CONTAINER_HOST"):
         words.append("--remote")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("CONTAINERS_STORAGE_CONF", "CONTAINER_HOST"):
+        for name in ("CONTAINERS_STORAGE_CONF", "XDG_DATA_HOME", "CONTAINER_HOST"):
             patch.delenv(name, raising=False)
         saved = subprocess.Popen(["podman", "save", base_image], stdout=subprocess.PIPE)
     if engine_name != "podman":
