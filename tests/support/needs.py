@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Engines besides the caller's own Podman, by the variable that says where they are (as root, `make test` starts them).
 HOSTS = {
     "docker": "TESSERACT_DOCKER_TEST_HOST",
