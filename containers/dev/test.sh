@@ -15,11 +15,13 @@ if [ "$(id -u)" = 0 ]; then
   else
     unset TESSERACT_ROOTFUL_PODMAN_TEST_HOST
   fi
+  containers/dev/slurm.sh start
   export TESSERACT_ROOTLESS_DOCKER_TEST_HOST=start   # by the user, below
   status=0
   containers/dev/as-user.sh containers/dev/test.sh "$@" || status=$?
   containers/dev/docker-engine.sh stop
   containers/dev/podman-engine.sh stop
+  containers/dev/slurm.sh stop
   unset TESSERACT_DOCKER_TEST_HOST TESSERACT_ROOTFUL_PODMAN_TEST_HOST TESSERACT_ROOTLESS_DOCKER_TEST_HOST
   containers/dev/podman5.sh containers/dev/engine-contract.sh "$@" || status=$?
   exit $status

@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,23 @@ def missing_cdi() -> str | None:
     return None if any(spec.exists() for spec in specs) else "no CDI specification of the kind nvidia.com/gpu"
 
 
+@functools.cache
+def missing_slurm() -> str | None:
+    """Why no batch job can be submitted, or None."""
+    if not shutil.which("sbatch"):
+        return "SLURM is not installed (as root, `make test` starts one)"
+    asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, check=False)
+    return None if asked.returncode == 0 else f"no SLURM answers: {asked.stderr.strip()}"
+
+
 def _reason(item: pytest.Item) -> str | None:
     for mark in item.iter_markers("needs_engine"):
         for name in mark.args or ("podman",):
             if reason := missing_engine(name):
                 return reason
     if item.get_closest_marker("needs_cdi") and (reason := missing_cdi()):
+        return reason
+    if item.get_closest_marker("needs_slurm") and (reason := missing_slurm()):
         return reason
     for mark in item.iter_markers("needs"):
         for program in mark.args:
