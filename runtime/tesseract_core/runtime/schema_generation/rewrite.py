@@ -13,7 +13,17 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-from pydantic import BaseModel, RootModel, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    PlainValidator,
+    PydanticUndefinedAnnotation,
+    RootModel,
+    SkipValidation,
+    WrapValidator,
+    create_model,
+)
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
@@ -94,19 +104,23 @@ class Rewriter:
         if origin is None:
             return annotation
         if origin is Annotated:
-            return Annotated[(self.annotation(args[0]), *args[1:])]
+            annotation, metadata = self.annotation(args[0]), self._metadata(args[0], args[1:])
+            return Annotated[(annotation, *metadata)] if metadata else annotation
         replaced = tuple(map(self.annotation, args))
         if all(new is old for new, old in zip(replaced, args, strict=True)):
             return annotation
         return Union[replaced] if origin in _UNIONS else origin[replaced]  # noqa: UP007 (of a tuple)
 
     def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
-        cls.model_rebuild()
+        try:
+            cls.model_rebuild()
+        except PydanticUndefinedAnnotation as error:
+            raise ValueError(f"{cls.__name__} names the type {error.name!r}, which is not defined") from None
         fields: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
-            annotation = self.annotation(field.annotation)
-            if annotation is not field.annotation:
-                fields[name] = (annotation, self._field(field, annotation))
+            changed = self._field(field)
+            if changed is not field:
+                fields[name] = (changed.annotation, changed)
         extra = {} if "extra" in cls.model_config or issubclass(cls, RootModel) else {"extra": "forbid"}
         return create_model(
             self._prefix + cls.__name__,
@@ -117,9 +131,18 @@ class Rewriter:
             **fields,
         )
 
-    def _field(self, field: FieldInfo, annotation: Any) -> FieldInfo:
+    def _metadata(self, annotation: Any, metadata: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what stands beside an annotation in `Annotated`."""
+        return metadata
+
+    def _field(self, field: FieldInfo) -> FieldInfo:
+        annotation = self.annotation(field.annotation)
+        metadata = self._metadata(field.annotation, tuple(field.metadata))
+        if annotation is field.annotation and metadata == tuple(field.metadata):
+            return field
         changed = copy.copy(field)
         old, changed.annotation = field.annotation, annotation
+        changed.metadata = list(metadata)
         if self._default is not None and not field.is_required():
             replace = self._default
             if field.default_factory is None:
@@ -130,22 +153,39 @@ class Rewriter:
         return changed
 
 
+# Not their subclasses: those of our own path types may run as often as they like.
+_VALIDATORS = (AfterValidator, BeforeValidator, PlainValidator, WrapValidator)
+
+
+class _Stripper(Rewriter):
+    def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
+        subclass = super()._subclass(cls)
+        subclass.__pydantic_decorators__ = dataclasses.replace(
+            cls.__pydantic_decorators__, validators={}, field_validators={}, root_validators={}, model_validators={}
+        )
+        subclass.model_rebuild(force=True)
+        return subclass
+
+    def _metadata(self, annotation: Any, metadata: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not any(type(item) in _VALIDATORS for item in metadata):
+            return metadata
+        if _holds_structure(annotation):
+            return tuple(item for item in metadata if type(item) not in _VALIDATORS)
+        # What a validator makes of a plain value may be of another type, or out of the bounds that it was checked for.
+        return (*metadata, SkipValidation())
+
+
+def _holds_structure(annotation: Any) -> bool:
+    """Whether there are models or arrays in an annotation."""
+    return is_model(annotation) or is_array_type(annotation) or any(map(_holds_structure, members(annotation)[1]))
+
+
 def without_validators(cls: type[BaseModel]) -> type[BaseModel]:
-    """Return a subclass that checks types, but runs no validator methods of the user's on the way.
+    """Return a subclass that checks types, but runs no validators of the user's on the way.
 
     For instances of the user's class: their validators have run when they were made.
     """
-
-    class Stripper(Rewriter):
-        def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
-            subclass = super()._subclass(cls)
-            subclass.__pydantic_decorators__ = dataclasses.replace(
-                cls.__pydantic_decorators__, validators={}, field_validators={}, root_validators={}, model_validators={}
-            )
-            subclass.model_rebuild(force=True)
-            return subclass
-
-    return Stripper("").model(cls)
+    return _Stripper("").model(cls)
 
 
 def abstract_default(value: Any, annotation: Any) -> Any:
