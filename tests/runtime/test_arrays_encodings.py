@@ -189,6 +189,10 @@ class TestCompression:
         assert "exceeds the 16 bytes" in found["msg"]
         assert peak < 20_000_000
 
+    def test_a_shape_that_no_array_has(self) -> None:
+        for data in ({"buffer": [], "encoding": "json"}, {"buffer": "", "encoding": "base64"}):
+            assert problem({"shape": [2**62, 0], "dtype": "float64", "data": data})["type"] == "array_invalid_shape"
+
     def test_a_huge_shape_allocates_nothing(self) -> None:
         for data in (b64(lz4.frame.compress(b"abc")), b64(b"abc")):
             for shape in ([2**40], [2**62, 2**62]):
