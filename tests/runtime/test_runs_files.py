@@ -195,6 +195,14 @@ def test_a_sink_that_logs_does_not_feed_itself(tmp_path: Path, capfd: pytest.Cap
     assert "write" not in vars(sys.stderr)
 
 
+def test_a_sink_gets_long_lines_whole(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with start_run(tmp_path, log_sink=lines.append):
+        os.write(1, b"progress " * 1_000_000)
+        os.write(1, b"\nshort\nunfinished")
+    assert lines == ["progress " * 1_000_000, "short", "unfinished"]
+
+
 def test_a_sink_is_called_while_the_run_goes_on(tmp_path: Path) -> None:
     heard = threading.Event()
     with start_run(tmp_path, log_sink=lambda line: heard.set()):

@@ -53,17 +53,20 @@ class LineSplitter:
 
     def __init__(self, sink: Callable[[list[bytes]], None]) -> None:
         self._sink = sink
-        self._rest = b""
+        self._unfinished: list[bytes] = []  # pieces, since joining them at each one would take quadratic time
 
     def __call__(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if lines:
+        first, *others = data.split(b"\n")
+        self._unfinished.append(first)
+        if others:
+            lines = [b"".join(self._unfinished), *others]
+            self._unfinished = [lines.pop()]
             self._sink(lines)
 
     def close(self) -> None:
-        if self._rest:
-            self._sink([self._rest])
-            self._rest = b""
+        if rest := b"".join(self._unfinished):
+            self._unfinished = []
+            self._sink([rest])
 
 
 class LogFile:
@@ -329,6 +332,11 @@ def reserve_stdout() -> int:
     Returns:
         A descriptor of the real stdout, for the one result that belongs there. Children do not inherit it.
     """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:  # closed by who started us: the next file that is opened would take its place
+            os.open(os.devnull, os.O_RDWR)
     flush_all()
     real = os.dup(1)
     os.dup2(2, 1)
