@@ -378,13 +378,25 @@ def test_run_ids_are_one_path_component(server: Served, run_id: str) -> None:
 # Failures of user code
 
 
-@pytest.mark.parametrize("mode", ["raise", "value_error", "validation_error", "exit", "invalid_output"])
+FAILING = ["raise", "value_error", "validation_error", "exit", "cancelled", "interrupted", "invalid_output"]
+
+
+@pytest.mark.parametrize("mode", FAILING)
 def test_failing_user_code_is_a_500(server: Served, mode: str) -> None:
     answer = apply(server, mode=mode)
     assert (answer.status, answer.body) == (500, b"Internal Server Error")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     run_id = answer.headers["tesseract-run-id"]
     assert f"apply failed in run {run_id}\nTraceback" in server.log
+
+
+def test_user_code_that_breaks_the_settings_breaks_its_own_calls_only(tmp_path: Path) -> None:
+    with served(API, tmp_path) as server:
+        for _ in range(2):
+            assert apply(server, mode="break_settings").status == 500
+        assert "TESSERACT_OUTPUT_FORMAT" in server.log or "output_format" in server.log
+        assert "compute process" not in server.log
+        assert server.get("/health").status == 200
 
 
 def test_the_log_of_a_named_run_has_the_traceback(server: Served) -> None:

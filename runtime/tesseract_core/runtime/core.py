@@ -7,15 +7,17 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from pydantic import BaseModel, RootModel
 
 from tesseract_core.runtime import tracing
+from tesseract_core.runtime.logs import flush_all
 from tesseract_core.runtime.schema_generation import SchemaFactory, without_validators
 
 Endpoint = Callable[..., Any]
@@ -42,7 +44,7 @@ def load_module_from_path(path: str | os.PathLike[str]) -> ModuleType:
     lies beside it.
 
     Raises:
-        ImportError: It is not a file, or raises an exception (which is the cause of this one).
+        ImportError: It is not a file, or raises an exception or exits (which is the cause of this one).
     """
     file = Path(path).resolve()
     if not file.is_file():
@@ -61,8 +63,10 @@ def load_module_from_path(path: str | os.PathLike[str]) -> ModuleType:
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:
         _restore(file.stem, *before)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise ImportError(f"Cannot import {path}: {type(error).__name__}: {error}") from error
     return module
 
@@ -86,35 +90,53 @@ def get_tesseract_api() -> ModuleType:
     return load_module_from_path(get_config().api_path)
 
 
+class NotATesseract(Exception):
+    """The user's module is not what it should be. The message is one line for its author."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Within the block, what is wrong with the module of the configuration is raised as `NotATesseract`."""
+    from tesseract_core.runtime.config import get_config
+
+    try:
+        yield
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise NotATesseract(f"{get_config().api_path} is not a complete Tesseract API: {reason}") from error
+
+
+class MissingDefinition(AttributeError, TypeError):
+    """A module lacks something that a Tesseract must define."""
+
+
 def check_tesseract_api(api_module: ModuleType) -> None:
     """Check that a module defines what a Tesseract needs.
 
     Raises:
-        TypeError: A schema or `apply` is missing or of the wrong kind, or an endpoint is a coroutine function.
+        TypeError: A schema or `apply` is missing (`MissingDefinition`) or of the wrong kind, or an endpoint is no plain
+            function.
     """
+    file = Path(getattr(api_module, "__file__", None) or f"{api_module.__name__}.py").name
     for name in ("InputSchema", "OutputSchema"):
-        schema = getattr(api_module, name, None)
-        if schema is None:
-            raise TypeError(f"{_name(api_module)} must define the class {name}, a pydantic.BaseModel")
-        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-            raise TypeError(f"{name} in {_name(api_module)} must be a subclass of pydantic.BaseModel")
-    if not callable(getattr(api_module, "apply", None)):
-        raise TypeError(f"{_name(api_module)} must define the function apply(inputs)")
-    _check_synchronous(api_module)
-
-
-def _check_synchronous(api_module: ModuleType) -> None:
+        if not hasattr(api_module, name):
+            raise MissingDefinition(f"{file} must define the class {name}, a pydantic.BaseModel")
+        schema = getattr(api_module, name)
+        if not (isinstance(schema, type) and issubclass(schema, BaseModel)) or schema is BaseModel:
+            raise TypeError(f"{name} in {file} must be a subclass of pydantic.BaseModel")
+    if not hasattr(api_module, "apply"):
+        raise MissingDefinition(f"{file} must define the function apply(inputs)")
     for name in ("apply", *_GRADIENTS, "abstract_eval"):
-        function = getattr(api_module, name, None)
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{name} in {_name(api_module)} is an async function; endpoints are plain functions "
-                "(use asyncio.run inside)"
-            )
+        if hasattr(api_module, name):
+            _check_function(getattr(api_module, name), f"{name} in {file}")
 
 
-def _name(api_module: ModuleType) -> str:
-    return Path(getattr(api_module, "__file__", None) or f"{api_module.__name__}.py").name
+def _check_function(function: Any, what: str) -> None:
+    if not callable(function):
+        raise TypeError(f"{what} must be a function")
+    for code in (function, type(function).__call__):
+        if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
+            raise TypeError(f"{what} is an async function; endpoints are plain functions (use asyncio.run inside)")
 
 
 def get_supported_endpoints(api_module: ModuleType) -> tuple[str, ...]:
@@ -141,10 +163,10 @@ def create_endpoints(api_module: ModuleType) -> list[Endpoint]:
     Raises:
         AttributeError: A schema or `apply` is missing.
         RuntimeError: There is a gradient endpoint, and nothing is differentiable.
-        TypeError: An endpoint is a coroutine function.
-        ValueError: A model occurs within itself.
+        TypeError: A schema is no model, or an endpoint is no plain function.
+        ValueError: A model occurs within itself, or names a type that is not defined.
     """
-    _check_synchronous(api_module)
+    check_tesseract_api(api_module)
     factory = SchemaFactory(api_module.InputSchema, api_module.OutputSchema)
     makers: dict[str, Callable[[ModuleType, SchemaFactory], Endpoint]] = {
         "apply": _apply,
@@ -172,9 +194,34 @@ def get_output_schema(endpoint: Endpoint) -> type[BaseModel]:
 def _call(endpoint: str, payload: BaseModel, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The one place where functions of the user are called."""
     tracing.trace_call(endpoint, payload)
-    result = function(*args, **kwargs)
+    pid = os.getpid()
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        if os.getpid() != pid:
+            _end_fork(error)
+        raise
+    if os.getpid() != pid:
+        _end_fork(None)
     tracing.trace_return(endpoint, result)
     return result
+
+
+def _end_fork(error: BaseException | None) -> NoReturn:
+    """End a child that user code forked and that has come to the end of its part: only its parent answers the call."""
+    status: Any = 0
+    try:
+        if isinstance(error, SystemExit):
+            status = error.code
+        elif error is not None:
+            status = 1
+            traceback.print_exception(error)
+        if not isinstance(status, int | None):
+            print(status, file=sys.stderr)
+            status = 1
+        flush_all()
+    finally:
+        os._exit((status or 0) & 0xFF)
 
 
 def _endpoint(name: str, function: Endpoint, user_function: Any, **annotations: Any) -> Endpoint:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
-import sys
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from tesseract_core.runtime.cli.errors import UsageError
+from tesseract_core.runtime.file_interactions import read_from_path
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,12 +30,8 @@ def read_payload(argument: str, command: str) -> Any:
     place = argument.lstrip("@") if argument.startswith("@") else ""
     try:
         content = _read(place) if place else argument
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise UsageError(f"Invalid value for payload: cannot read {place}: {reason}", command) from None
     except Exception as error:  # whatever the library behind a URL raises: a missing driver, refused credentials
-        reason = f"{type(error).__name__}: {error}"
-        raise UsageError(f"Invalid value for payload: cannot read {place}: {reason}", command) from None
+        raise UsageError(f"Invalid value for payload: cannot read {place}: {_reason(error)}", command) from None
     try:
         return from_json(content)
     except ValueError as error:
@@ -44,15 +41,19 @@ def read_payload(argument: str, command: str) -> Any:
 
 def _read(place: str) -> bytes:
     if place == "-":
-        return sys.stdin.buffer.read()
-    if "://" not in place:
-        with open(place, "rb") as file:
-            return file.read()
-    import fsspec
+        with open(0, "rb", closefd=False) as stdin:
+            content = stdin.read()
+    else:
+        content = read_from_path(place)
+    return content.removeprefix(codecs.BOM_UTF8)
 
-    with fsspec.open(place, "rb") as file:
-        content: bytes = file.read()
-        return content
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    # Of what went wrong on the way to a URL, fsspec says no more than that the URL was not found.
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) else error
+    return f"{type(cause).__name__}: {cause}" if cause else "not found"
 
 
 def validate_payload(schema: type[Model], value: Any, command: str) -> Model:
