@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import struct
 import uuid
 from collections.abc import Iterator
@@ -257,6 +258,16 @@ def test_hostile_json_is_malformed_json(server: Served, body: bytes) -> None:
 def test_empty_body(server: Served, body: bytes) -> None:
     answer = server.post("/apply", body)
     assert answer.body == b'{"detail":[{"type":"missing","loc":["body"],"msg":"Field required","input":null}]}'
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
+def test_incomplete_body(server: Served, framing: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        client.sendall(b"POST /apply HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\nno chunk\r\n")
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b'{"detail":"The request body is incomplete"}')
 
 
 def test_missing_field(server: Served) -> None:
