@@ -84,6 +84,8 @@ class PydanticArrayAnnotation(metaclass=_ArrayMeta):
         validate.__name__ = cls.schema_name()  # part of the location of errors in a union
 
         def to_json(value: Any, info: core_schema.SerializationInfo) -> Any:
+            if isinstance(value, ShapeDType):  # in a default of what abstract_eval takes
+                return value.model_dump()
             # Without a context (or one that cannot be written to), each array is a dump of its own.
             return ae.encode_array(value, info.context if info.context is not None else {}, cls.expected_dtype)
 

@@ -9,7 +9,8 @@ import collections.abc
 import copy
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -199,24 +200,37 @@ def abstract_default(value: Any, annotation: Any) -> Any:
                 for name, field in type(value).model_fields.items()
             }
         )
-    if isinstance(value, Mapping):
-        inner = members(annotation)[1]
-        return {key: abstract_default(item, inner[-1] if inner else Any) for key, item in value.items()}
     array_type = _array_member(annotation)
-    if array_type is not None or is_arraylike(value):
+    if is_arraylike(value) or (array_type is not None and not isinstance(value, Mapping)):
         array = value if is_arraylike(value) else np.asarray(value, array_type and array_type.expected_dtype)
         return ShapeDType(shape=tuple(array.shape), dtype=str(array.dtype))
-    if isinstance(value, list | tuple):
-        inner = members(annotation)[1]
-        return type(value)(abstract_default(item, inner[0] if inner else Any) for item in value)
+    if isinstance(value, Mapping):
+        items = zip(value.items(), _item_types(value, annotation), strict=False)
+        return {key: abstract_default(item, item_type) for (key, item), item_type in items}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(map(abstract_default, value, _item_types(value, annotation)))
     return value
 
 
 def _array_member(annotation: Any) -> type[PydanticArrayAnnotation] | None:
     """The array type that an annotation is, possibly in a union or `Annotated`."""
-    if is_array_type(annotation):
-        return annotation
+    return next(filter(is_array_type, _alternatives(annotation)), None)
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """What an annotation allows: the members of a union, without `Annotated`."""
     origin, args = members(annotation)
     if origin in (*_UNIONS, Annotated):
-        return next(filter(None, map(_array_member, args[:1] if origin is Annotated else args)), None)
-    return None
+        for arg in args[:1] if origin is Annotated else args:
+            yield from _alternatives(arg)
+    else:
+        yield annotation
+
+
+def _item_types(value: Any, annotation: Any) -> Iterator[Any]:
+    """The annotations of the items of a container (of the values of a mapping), without end."""
+    for origin, args in map(members, _alternatives(annotation)):
+        if isinstance(origin, type) and issubclass(origin, Mapping) == isinstance(value, Mapping):
+            positional = origin is tuple and args[-1] is not ...
+            return chain(args, repeat(Any)) if positional else repeat(args[-1 if issubclass(origin, Mapping) else 0])
+    return repeat(Any)
