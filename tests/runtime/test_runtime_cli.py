@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -51,6 +52,9 @@ def apply(inputs: InputSchema) -> OutputSchema:
             print("unterminated", end="")
         case "measured":
             log_metric("m", 1)
+        case "measured often":
+            for step in range(1000):
+                log_metric("m", step)
         case "badly":
             raise KeyError("kaboom")
         case "exit":
@@ -345,7 +349,7 @@ def test_an_incomplete_api_is_one_line(run: Run, api: Path, command: list[str], 
     done = run(*command)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"Error: {api} is not a complete Tesseract API: ")
+    assert line.startswith("Error: tesseract_api.py is not a complete Tesseract API: ")
     assert reason in line
 
 
@@ -373,6 +377,19 @@ def test_an_unwritable_output_path(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("Error: cannot write to the output path ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_no_bug_of_ours(run: Run, tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # children inherit it, and get an OSError
+    try:
+        done = run("apply", payload("measured often"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "File too large" in done.stderr
+    assert "this is a bug" not in done.stderr
+    assert len((tmp_path / "out/logs/metrics.csv").read_text().splitlines()) > 100
 
 
 def test_mlflow_down_is_refused_before_anything_is_computed(run: Run) -> None:

@@ -9,6 +9,7 @@ import glob
 import os
 import posixpath
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -148,6 +149,24 @@ def write_to_path(buffer: bytes, path: PathLike, append: bool = False) -> None:
         filesystem.makedirs(filesystem._parent(inner), exist_ok=True)
     with _open(path, "ab" if append else "wb") as file:
         file.write(buffer)
+
+
+def replace_file(path: PathLike, content: bytes) -> None:
+    """Write a local file in one step: nobody sees half of it, and none of it stays if that fails.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    target = os.fspath(path)
+    temporary = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, target)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def expand_glob(pattern: PathLike) -> list[str]:

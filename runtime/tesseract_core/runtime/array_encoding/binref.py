@@ -131,10 +131,11 @@ def write_binref(data: Any, context: MutableMapping[str, Any]) -> str:
     offset = context.get("__binref_offset", 0)
     if "__binref_uuid" not in context or offset > context.get("max_file_size", DEFAULT_MAX_FILE_SIZE):
         context["__binref_uuid"], offset = str(uuid.uuid4()), 0
-        os.makedirs(os.path.join(base, subdirectory), exist_ok=True)
     name = os.path.join(subdirectory, f"{context['__binref_uuid']}.bin")
     path = os.path.join(base, name)
     try:
+        if offset == 0:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "ab") as file:
             file.write(data)
     except OSError as error:  # a full disk: no half array stays

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import os
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from tesseract_core.runtime.cli.errors import UsageError
-from tesseract_core.runtime.file_interactions import read_from_path
+from tesseract_core.runtime.file_interactions import read_from_path, replace_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -77,16 +76,7 @@ def write_result(content: bytes, output_path: str, output_file: str, result_fd: 
     if output_file:
         target = os.path.join(output_path, output_file)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        temporary = f"{target}.{os.getpid()}.part"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-            os.replace(temporary, target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        return
+        return replace_file(target, content)
     view = memoryview(content)
     while view:
         view = view[os.write(result_fd, view) :]
