@@ -255,7 +255,7 @@ def test_the_web_stack_and_the_parser_are_not_loaded_for_one_call(run: Run) -> N
         (["serve", "--num-workers", "0"], 2, "--num-workers"),
         (["apply", '{"inputs":\n {"x": [1,]}}'], 2, "malformed JSON: trailing comma at line 2 column 11"),
         (["apply", "@missing.json"], 2, "cannot read missing.json: No such file or directory"),
-        (["apply", "@http://127.0.0.1:9/x"], 2, "cannot read http://127.0.0.1:9/x: ClientConnectorError"),
+        (["apply", "@http://127.0.0.1:9/x"], 2, "cannot read http://127.0.0.1:9/x: Connect call failed"),
         (["apply", "@memory://nothing"], 2, "cannot read memory://nothing: not found"),
         (["apply", '{"inputs": {}}'], 2, "Invalid value for payload: 1 validation error for ApplyInputSchema"),
         (["apply", "[1]"], 2, "Invalid value for payload"),

@@ -17,6 +17,8 @@ SUPPORTED_FORMATS = Literal["json", "json+base64", "json+binref"]
 
 PathLike = str | os.PathLike[str]
 
+HTTP_SILENCE = 20.0  # seconds for which a web server may say nothing
+
 # More than one letter: "c:/x" is a Windows path.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -140,6 +142,11 @@ def read_from_path(path: PathLike, offset: int = 0, length: int = -1) -> bytes:
         return file.read(length)
 
 
+def cause_of(error: Exception) -> BaseException:
+    """What kept a file from being read: of a URL that cannot be reached, fsspec says that it was not found."""
+    return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
+
+
 def write_to_path(buffer: bytes, path: PathLike, append: bool = False) -> None:
     """Write (or append) bytes; parent directories are made."""
     if not is_url(path):
@@ -193,10 +200,19 @@ def _open(path: PathLike, mode: str) -> Any:
         return open(path, mode)
     import fsspec
 
-    return fsspec.open(os.fspath(path), mode).open()
+    return fsspec.open(os.fspath(path), mode, **_patience(path)).open()
 
 
 def _filesystem(url: PathLike) -> tuple[Any, str]:
     import fsspec
 
-    return fsspec.core.url_to_fs(os.fspath(url))
+    return fsspec.core.url_to_fs(os.fspath(url), **_patience(url))
+
+
+def _patience(url: PathLike) -> dict[str, Any]:
+    """Options for fsspec: a web server that says nothing must not hold up a call for minutes."""
+    if not os.fspath(url).lower().startswith(("http://", "https://")):
+        return {}
+    from aiohttp import ClientTimeout
+
+    return {"client_kwargs": {"timeout": ClientTimeout(total=300, sock_connect=HTTP_SILENCE, sock_read=HTTP_SILENCE)}}

@@ -100,14 +100,14 @@ def _read_file(path: str, ref: Binref, length: int) -> bytearray:
 
 
 def _read_url(url: str, ref: Binref, length: int) -> bytearray:
-    from tesseract_core.runtime.file_interactions import read_from_path
+    from tesseract_core.runtime.file_interactions import cause_of, read_from_path
     from tesseract_core.runtime.trust import check_url
 
     check_url(url)
     try:
         data = read_from_path(url, ref.offset, length)
     except Exception as error:  # every file system has errors of its own
-        raise ValueError(f"cannot read {ref.path!r}: {type(error).__name__}") from None
+        raise ValueError(f"cannot read {ref.path!r}: {type(cause_of(error)).__name__}") from None
     if len(data) != length:
         raise ValueError(f"expected {length} bytes at offset {ref.offset} of {ref.path!r}, got {len(data)}")
     return bytearray(data)

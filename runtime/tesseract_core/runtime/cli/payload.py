@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from tesseract_core.runtime.cli.errors import UsageError
-from tesseract_core.runtime.file_interactions import read_from_path, replace_file
+from tesseract_core.runtime.file_interactions import cause_of, read_from_path, replace_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -48,11 +48,10 @@ def _read(place: str) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    # Of what went wrong on the way to a URL, fsspec says no more than that the URL was not found.
-    cause = error.__cause__ if isinstance(error, FileNotFoundError) else error
-    return f"{type(cause).__name__}: {cause}" if cause else "not found"
+    cause = cause_of(error)
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return "not found" if isinstance(cause, FileNotFoundError) else f"{type(cause).__name__}: {cause}"
 
 
 def validate_payload(schema: type[Model], value: Any, command: str) -> Model:
