@@ -229,7 +229,9 @@ def test_check(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.fast
 def test_the_web_stack_and_the_parser_are_not_loaded_for_one_call(run: Run) -> None:
-    done = run("apply", payload(), defaults=False, PYTHONPROFILEIMPORTTIME="1")
+    options = ("--name=mine", "--profiling", "--no-profiling")
+    done = run(*options, "apply", payload(), PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert "numpy" in loaded
     assert not loaded & {"litestar", "granian", "uvicorn", "mlflow", "fsspec", "s3fs", "requests", "cyclopts", "rich"}

@@ -82,8 +82,8 @@ class Program:
 
     @staticmethod
     def _configure(tokens: list[str]) -> None:
-        values = {}
-        if tokens:
+        values = options.parse(tokens)
+        if values is None:
             from tesseract_core.runtime.cli.app import build_app, parse
 
             values = parse(build_app(), tokens)()
