@@ -59,7 +59,11 @@ def _comma_separated(value: Any) -> Any:
     return value
 
 
-LocalDirectory = Annotated[str, AfterValidator(_local_directory)]
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+LocalDirectory = Annotated[str, BeforeValidator(_text), AfterValidator(_local_directory)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 
 
