@@ -196,6 +196,24 @@ class TestResults:
         with pytest.raises(ValidationError, match="incompatible with expected shape"):
             _results(Leaf, Outputs, apply, {"x": 0.0})
 
+    def test_models_in_all_containers(self) -> None:
+        class Key(BaseModel, frozen=True):
+            n: int
+
+        class Outputs(BaseModel):
+            listed: list[Key]
+            several: set[Key]
+            frozen: frozenset[Key]
+            deep: dict[str, tuple[set[Key], int]]
+
+        def apply(inputs: Leaf) -> Outputs:
+            key = Key(n=1)
+            return Outputs(listed=[key], several={key}, frozen=frozenset({key}), deep={"k": ({key}, 2)})
+
+        key = {"n": 1}
+        expected = {"listed": [key], "several": [key], "frozen": [key], "deep": {"k": [[key], 2]}}
+        assert _results(Leaf, Outputs, apply, {"x": 0.0}) == expected
+
     def test_expected_results_are_validated_strictly(self, endpoints: dict[str, Any]) -> None:
         schema = get_output_schema(endpoints["jacobian_vector_product"])
         strict = {"strict_shapes": True, "strict_types": True}

@@ -1,28 +1,41 @@
-"""From a user's module to endpoints: import it, check it, and wrap its functions in validation."""
+"""From a user's module to endpoints: its functions, wrapped in validation."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, RootModel
 
 from tesseract_core.runtime import tracing
-from tesseract_core.runtime.logs import flush_all
+from tesseract_core.runtime.logs import flush_all, redirect_fd
 from tesseract_core.runtime.schema_generation import SchemaFactory, without_validators
+from tesseract_core.runtime.user_module import (
+    GRADIENTS,
+    check_tesseract_api,
+    get_tesseract_api,
+    load_module_from_path,
+)
+
+__all__ = [
+    "check_tesseract_api",
+    "create_endpoints",
+    "get_input_schema",
+    "get_output_schema",
+    "get_supported_endpoints",
+    "get_tesseract_api",
+    "load_module_from_path",
+    "redirect_fd",
+]
 
 Endpoint = Callable[..., Any]
 
-_GRADIENTS = ("jacobian", "jacobian_vector_product", "vector_jacobian_product")
 _DESCRIPTIONS = {
     "apply": "Run the Tesseract on the given inputs.",
     "jacobian": "Compute the derivatives of the requested outputs with respect to the requested inputs.",
@@ -34,119 +47,11 @@ _DESCRIPTIONS = {
 }
 
 
-# ---- the user's module ----------------------------------------------------------------------------------------------
-
-
-def load_module_from_path(path: str | os.PathLike[str]) -> ModuleType:
-    """Import a Python file under the name of its stem.
-
-    Its directory is appended to `sys.path` and added to `PYTHONPATH`, so that this process and its children find what
-    lies beside it.
-
-    Raises:
-        ImportError: It is not a file, or raises an exception or exits (which is the cause of this one).
-    """
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise ImportError(f"Cannot import {path}: there is no such file")
-    directory = str(file.parent)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"Cannot import {path}: it is not a Python file (.py)")
-    module = importlib.util.module_from_spec(spec)
-    before = sys.path.copy(), os.environ.get("PYTHONPATH"), sys.modules.get(file.stem)
-    if directory not in sys.path:
-        sys.path.append(directory)
-    inherited = [entry for entry in (before[1] or "").split(os.pathsep) if entry and entry != directory]
-    os.environ["PYTHONPATH"] = os.pathsep.join([directory, *inherited])
-    # Registered before it runs: pickle and dataclasses look it up.
-    sys.modules[file.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        _restore(file.stem, *before)
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise ImportError(f"Cannot import {path}: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _restore(name: str, path: list[str], pythonpath: str | None, module: ModuleType | None) -> None:
-    sys.path[:] = path
-    if pythonpath is None:
-        os.environ.pop("PYTHONPATH", None)
-    else:
-        os.environ["PYTHONPATH"] = pythonpath
-    if module is None:
-        sys.modules.pop(name, None)
-    else:
-        sys.modules[name] = module
-
-
-def get_tesseract_api() -> ModuleType:
-    """Import the file that the configuration names (`api_path`). Raises: ImportError."""
-    from tesseract_core.runtime.config import get_config
-
-    return load_module_from_path(get_config().api_path)
-
-
-class NotATesseract(Exception):
-    """The user's module is not what it should be. The message is one line for its author."""
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Within the block, what is wrong with the module of the configuration is raised as `NotATesseract`."""
-    from tesseract_core.runtime.config import get_config
-
-    try:
-        yield
-    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise NotATesseract(f"{get_config().api_path} is not a complete Tesseract API: {reason}") from error
-
-
-class MissingDefinition(AttributeError, TypeError):
-    """A module lacks something that a Tesseract must define."""
-
-
-def check_tesseract_api(api_module: ModuleType) -> None:
-    """Check that a module defines what a Tesseract needs.
-
-    Raises:
-        TypeError: A schema or `apply` is missing (`MissingDefinition`) or of the wrong kind, or an endpoint is no plain
-            function.
-    """
-    file = Path(getattr(api_module, "__file__", None) or f"{api_module.__name__}.py").name
-    for name in ("InputSchema", "OutputSchema"):
-        if not hasattr(api_module, name):
-            raise MissingDefinition(f"{file} must define the class {name}, a pydantic.BaseModel")
-        schema = getattr(api_module, name)
-        if not (isinstance(schema, type) and issubclass(schema, BaseModel)) or schema is BaseModel:
-            raise TypeError(f"{name} in {file} must be a subclass of pydantic.BaseModel")
-    if not hasattr(api_module, "apply"):
-        raise MissingDefinition(f"{file} must define the function apply(inputs)")
-    for name in ("apply", *_GRADIENTS, "abstract_eval"):
-        if hasattr(api_module, name):
-            _check_function(getattr(api_module, name), f"{name} in {file}")
-
-
-def _check_function(function: Any, what: str) -> None:
-    if not callable(function):
-        raise TypeError(f"{what} must be a function")
-    for code in (function, type(function).__call__):
-        if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
-            raise TypeError(f"{what} is an async function; endpoints are plain functions (use asyncio.run inside)")
-
-
 def get_supported_endpoints(api_module: ModuleType) -> tuple[str, ...]:
     """Names of the endpoints that `create_endpoints` makes, in its order."""
-    gradients = [name for name in _GRADIENTS if hasattr(api_module, name)]
+    gradients = [name for name in GRADIENTS if hasattr(api_module, name)]
     abstract = ["abstract_eval"] if hasattr(api_module, "abstract_eval") else []
     return ("apply", *gradients, "health", *abstract, "test")
-
-
-# ---- endpoints ------------------------------------------------------------------------------------------------------
 
 
 def create_endpoints(api_module: ModuleType) -> list[Endpoint]:
@@ -275,6 +180,8 @@ def _as_fields(value: Any) -> Any:
         return {key: _as_fields(item) for key, item in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return type(value)(_as_fields(item) for item in value)
+    if isinstance(value, set | frozenset) and any(isinstance(item, BaseModel) for item in value):
+        return [_as_fields(item) for item in value]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | range | tuple):
         return [_as_fields(item) for item in value]  # a LazySequence
     return value
@@ -341,27 +248,3 @@ def _test(api_module: ModuleType, endpoints: list[Endpoint]) -> Endpoint:
         return regress_test_case(api_module, endpoints, payload)
 
     return _endpoint("test", test, None, payload=TestSpec, **{"return": TestOutputSchema})
-
-
-# ---- standard output ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def redirect_fd(from_fd: int, to_fd: int) -> Iterator[IO[bytes]]:
-    """Within the block, what is written to `from_fd` goes to `to_fd`, also from C code and child processes.
-
-    Yields:
-        A binary file that still writes to where `from_fd` led before.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    saved = os.dup(from_fd)
-    os.dup2(to_fd, from_fd)
-    try:
-        with os.fdopen(os.dup(saved), "wb") as original:
-            yield original
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os.dup2(saved, from_fd)
-        os.close(saved)

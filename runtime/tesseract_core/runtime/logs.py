@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import IO, Any, Self, TextIO
 
 Consumer = Callable[[bytes], None]
 
@@ -344,3 +344,24 @@ def reserve_stdout() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # so that lines of both appear in order
     return real
+
+
+@contextmanager
+def redirect_fd(from_fd: int, to_fd: int) -> Iterator[IO[bytes]]:
+    """Within the block, what is written to `from_fd` goes to `to_fd`, also from C code and child processes.
+
+    Yields:
+        A binary file that still writes to where `from_fd` led before.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    saved = os.dup(from_fd)
+    os.dup2(to_fd, from_fd)
+    try:
+        with os.fdopen(os.dup(saved), "wb") as original:
+            yield original
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.dup2(saved, from_fd)
+        os.close(saved)

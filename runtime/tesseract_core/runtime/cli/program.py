@@ -106,7 +106,7 @@ class Program:
             CommandFailed: There is none, or it cannot be imported.
         """
         require_api_file()
-        from tesseract_core.runtime.core import load_module_from_path
+        from tesseract_core.runtime.user_module import load_module_from_path
 
         try:
             return load_module_from_path(get_config().api_path)
@@ -121,7 +121,8 @@ class Program:
         Raises:
             CommandFailed: The module is no Tesseract.
         """
-        from tesseract_core.runtime.core import NotATesseract, create_endpoints, explained
+        from tesseract_core.runtime.core import create_endpoints
+        from tesseract_core.runtime.user_module import NotATesseract, explained
 
         api_module = self.api_module
         try:
@@ -254,8 +255,8 @@ class Program:
     def _document(self) -> bytes:
         import orjson
 
-        from tesseract_core.runtime.core import NotATesseract, explained
         from tesseract_core.runtime.openapi import build_openapi
+        from tesseract_core.runtime.user_module import NotATesseract, explained
 
         config = get_config()
         offered = [function for name, function in self.endpoints.items() if name != "test" or config.debug]

@@ -16,10 +16,10 @@ from typing import Self
 import orjson
 
 from tesseract_core.runtime import debugger
-from tesseract_core.runtime.core import NotATesseract
 from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job
+from tesseract_core.runtime.user_module import NotATesseract
 
 
 @dataclass(frozen=True)

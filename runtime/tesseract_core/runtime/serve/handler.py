@@ -16,7 +16,7 @@ import pydantic_core
 from pydantic import BaseModel, ValidationError
 
 from tesseract_core.runtime.config import get_config
-from tesseract_core.runtime.core import create_endpoints, explained, get_input_schema, get_tesseract_api
+from tesseract_core.runtime.core import create_endpoints, get_input_schema
 from tesseract_core.runtime.file_interactions import output_to_bytes
 from tesseract_core.runtime.mpa import serve_run
 from tesseract_core.runtime.openapi import build_openapi
@@ -26,6 +26,7 @@ from tesseract_core.runtime.serve.messages import Reply, RequestHead
 from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate
 from tesseract_core.runtime.serve.queue import Message
 from tesseract_core.runtime.trust import network_payload
+from tesseract_core.runtime.user_module import explained, get_tesseract_api
 
 # These answer in plain JSON whatever the client accepts, and their runs have no name.
 _PLAIN_JSON = frozenset({"abstract_eval", "test"})
