@@ -214,6 +214,31 @@ class TestResults:
         expected = {"listed": [key], "several": [key], "frozen": [key], "deep": {"k": [[key], 2]}}
         assert _results(Leaf, Outputs, apply, {"x": 0.0}) == expected
 
+    def test_a_dict_may_hold_models(self) -> None:
+        class Part(BaseModel):
+            x: Array[(None,), Float64]
+            note: str = Field("unset", alias="remark")
+
+        class Outputs(BaseModel):
+            part: Part
+            parts: list[Part | int] = []
+            n: int = Field(1, alias="number")
+
+        def apply(inputs: Leaf) -> Any:
+            return {"part": Part(x=[1]), "parts": [2, Part(x=[3], remark="said")], "number": 4}
+
+        assert _results(Leaf, Outputs, apply, {"x": 0.0}) == {
+            "part": {"x": encoded([1], "float64", [1.0]), "remark": "unset"},
+            "parts": [2, {"x": encoded([1], "float64", [3.0]), "remark": "said"}],
+            "number": 4,
+        }
+
+        def apply(inputs: Leaf) -> Any:  # type: ignore[no-redef]
+            return {"part": inputs}
+
+        with pytest.raises(ValidationError, match="part"):
+            _results(Leaf, Outputs, apply, {"x": 0.0})
+
     def test_expected_results_are_validated_strictly(self, endpoints: dict[str, Any]) -> None:
         schema = get_output_schema(endpoints["jacobian_vector_product"])
         strict = {"strict_shapes": True, "strict_types": True}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, ValidationError
 
 from tesseract_core.runtime import tracing
 from tesseract_core.runtime.logs import flush_all, redirect_fd
@@ -152,7 +152,7 @@ class _ResultValidator:
     """Validates what `apply` returns. Arrays are not copied.
 
     Validators of the user's models have run already where an instance of `OutputSchema` is returned; then its fields
-    are only checked against their types, so that nothing runs twice.
+    are only checked against their types, so that nothing runs twice. A dict may hold instances of the user's models.
     """
 
     def __init__(self, result: type[BaseModel], user_outputs: type[BaseModel]) -> None:
@@ -163,11 +163,25 @@ class _ResultValidator:
         return without_validators(self._result.model_fields["root"].annotation)  # type: ignore[arg-type]
 
     def __call__(self, value: Any) -> BaseModel:
-        if not isinstance(value, self._user_outputs):
-            return self._result.model_validate(value, context={"own": False})
-        fields = _as_fields(value)
-        outputs = self._checked_outputs.model_validate(fields, by_name=True, by_alias=False, context={"own": False})
-        return self._result.model_construct(root=outputs)
+        context = {"own": False}
+        if isinstance(value, self._user_outputs):
+            fields = _as_fields(value)
+            outputs = self._checked_outputs.model_validate(fields, by_name=True, by_alias=False, context=context)
+            return self._result.model_construct(root=outputs)
+        try:
+            return self._result.model_validate(value, context=context)
+        except ValidationError as error:
+            if isinstance(value, BaseModel) or not _refuses_a_model(error):
+                raise
+        return self._result.model_validate(_as_fields(value), by_name=True, by_alias=True, context=context)
+
+
+def _refuses_a_model(error: ValidationError) -> bool:
+    """Whether an instance of a model was refused because the generated models are other classes."""
+    return any(
+        problem["type"] == "model_type" and isinstance(problem["input"], BaseModel)
+        for problem in error.errors(include_url=False, include_context=False)
+    )
 
 
 def _as_fields(value: Any) -> Any:
