@@ -51,13 +51,14 @@ def build_tesseract(
 
     from tesseract import images
     from tesseract.facade import Image
+    from tesseract.serving.values import texts
 
     request = images.BuildRequest(
         src_dir=Path(src_dir),
         tag=image_tag,
         build_dir=build_dir if build_dir is None else Path(build_dir),
         forward_ssh_agent=inject_ssh,
-        secrets=list(secrets or ()),
+        secrets=texts("secrets", secrets),
         config_override=dict(config_override or {}),
         generate_only=generate_only,
     )
@@ -89,7 +90,7 @@ def serve(
     docker_args: Sequence[str] | None = None,
     runtime_config: Mapping[str, Any] | None = None,
     skip_health_check: bool = False,
-    startup_timeout: float = DEFAULT_STARTUP_TIMEOUT,
+    startup_timeout: float | None = DEFAULT_STARTUP_TIMEOUT,
     socket: bool = False,
     token: str | None = None,
 ) -> tuple[str, Container]:
@@ -117,9 +118,9 @@ def serve(
             port=port,
             network=network,
             network_alias=network_alias,
-            volumes=list(volumes or ()),
-            environment=dict(environment or {}),
-            gpus=list(gpus or ()),
+            volumes=volumes or (),
+            environment=environment or {},
+            gpus=() if gpus is None else gpus,
             debug=debug,
             debugger=debug,
             num_workers=num_workers,
@@ -129,8 +130,8 @@ def serve(
             output_path=resolved(output_path),
             output_format=output_format,
             gpu_transport=gpu_transport,
-            engine_args=list(docker_args or ()),
-            runtime_config=dict(runtime_config or {}),
+            engine_args=docker_args or (),
+            runtime_config=runtime_config or {},
             skip_health_check=skip_health_check,
             startup_timeout=startup_timeout,
             socket=socket,
@@ -205,11 +206,11 @@ def run_tesseract(
     request = serving.RunRequest(
         image=image,
         command=command,
-        args=[args] if isinstance(args, str) else list(args),
-        volumes=list(volumes or ()),
-        gpus=list(gpus or ()),
-        ports={str(host): str(container) for host, container in (ports or {}).items()},
-        environment=dict(environment or {}),
+        args=args,
+        volumes=volumes or (),
+        gpus=() if gpus is None else gpus,
+        ports=ports or {},
+        environment=environment or {},
         network=network,
         user=user,
         memory=memory,
@@ -217,7 +218,7 @@ def run_tesseract(
         output_path=resolved(output_path),
         output_format=output_format,
         output_file=output_file,
-        engine_args=list(docker_args or ()),
+        engine_args=docker_args or (),
         debug=debug,
         debugger=debug,
         owner=serving.process.current(),
@@ -245,7 +246,7 @@ def run_tesseract(
 
 def resolved(path: StrPath | None) -> str | Path | None:
     """Absolute path of what a caller gave; URLs stay as they are."""
-    return path if path is None or is_url(path) else Path(path).expanduser().resolve()
+    return path if path is None or path == "" or is_url(path) else Path(path).expanduser().resolve()
 
 
 def is_url(path: StrPath) -> TypeGuard[str]:

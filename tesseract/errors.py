@@ -148,7 +148,8 @@ class ContainerError(EngineError):
         self.command = command
         self.image = image
         self.stderr = stderr
+        said = stderr.decode(errors="replace").strip()
         super().__init__(
             f"Command '{command if isinstance(command, str) else ' '.join(command)}' in image '{image}' "
-            f"returned non-zero exit status {exit_status}"
+            f"returned non-zero exit status {exit_status}" + (f":\n{said}" if said else "")
         )

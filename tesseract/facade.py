@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from tesseract_core.client.logs import LineSplitter, LogSink, sink_for
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec, GpuRequest, ImageInfo, Mount
 from tesseract.deadline import Deadline
-from tesseract.errors import ContainerError, ImageNotFound, NetworkNotFound, NotFound
-from tesseract.serving import address, labels, lookup, paths, plan
+from tesseract.errors import ContainerError, EngineTimeout, ImageNotFound, NetworkNotFound, NotFound
+from tesseract.serving import address, labels, lookup, networks, paths, plan
+from tesseract.serving.values import text, texts, variables, words
 from tesseract.serving.volumes import check_sources
 
 
@@ -87,9 +87,9 @@ class Container:
             raise ValueError("At least one of stdout and stderr must be wanted")
         return self._engine.logs(self.id, stdout=stdout, stderr=stderr)
 
-    def exec_run(self, command: Sequence[str]) -> tuple[int, bytes]:
+    def exec_run(self, command: str | Sequence[str]) -> tuple[int, bytes]:
         """Run a command in it. Returns 0 and what it wrote to stdout. Raises: ContainerError for another status."""
-        status, stdout, stderr = self._engine.exec(self.id, command)
+        status, stdout, stderr = self._engine.exec(self.id, words("command", command))
         if status:
             raise ContainerError(self.name, status, command, self._info.image, stderr)
         return status, stdout
@@ -99,8 +99,14 @@ class Container:
         self._engine.stop(self.id)
 
     def wait(self, timeout: float | None = None) -> dict[str, int]:
-        """Wait for its end. Raises: EngineTimeout."""
-        return {"StatusCode": self._engine.wait(self.id, Deadline(timeout))}
+        """Wait for its end. Raises: EngineTimeout after `timeout` seconds."""
+        deadline = Deadline(timeout)
+        try:
+            return {"StatusCode": self._engine.wait(self.id, deadline)}
+        except EngineTimeout as error:
+            if not deadline.expired:
+                raise
+            raise EngineTimeout(f"Container {self.name} did not end within {timeout:g} s.") from error
 
     def remove(self, v: bool = False, link: bool = False, force: bool = False) -> None:
         """Remove it with its anonymous volumes, and with what was made for it on this host.
@@ -196,27 +202,27 @@ class Containers:
         if detach and (remove or stream_logs):
             raise ValueError("detach cannot be combined with remove or stream_logs")
         host = paths.this_host()
+        gpus = texts("device_requests", device_requests)
         spec = ContainerSpec(
             image=self._backend.image(image).id,
             name=plan.new_name(),
-            command=tuple(shlex.split(command) if isinstance(command, str) else command),
-            env=dict(environment or {}),
+            command=words("command", command),
+            env=variables("environment", environment),
             labels=labels.ownership(),
             mounts=tuple(_mount(source, target) for source, target in (volumes or {}).items()),
-            ports=tuple(plan.published(str(at), str(port)) for at, port in (ports or {}).items()),
+            ports=tuple(plan.published(at, port) for at, port in variables("ports", ports).items()),
             network=plan.parse_network(network),
-            user=plan.parse_user(user, host.uid, host.gid),
-            gpus=GpuRequest(tuple(device_requests)) if device_requests else None,
-            memory=memory,
-            raw_args=tuple(extra_args or ()),
+            user=plan.parse_user(text("user", user), host.uid, host.gid),
+            gpus=GpuRequest(gpus) if gpus else None,
+            memory=text("memory", memory),
+            raw_args=words("extra_args", extra_args),
             remove=not detach,
         )
         check_sources(spec.mounts)
-        if spec.network.mode == "named" and spec.network.name:
-            self._backend.ensure_network(spec.network.name, labels.ownership())
-        if detach:
-            return Container(self._backend.start(spec), self._backend)
-        return self._run_to_end(spec, image, stdout, stderr, sink_for(stream_logs))
+        with networks.present(self._backend, spec.network, keep=detach):
+            if detach:
+                return Container(self._backend.start(spec), self._backend)
+            return self._run_to_end(spec, image, stdout, stderr, sink_for(stream_logs))
 
     def _run_to_end(
         self, spec: ContainerSpec, image: str, stdout: bool, stderr: bool, sink: LogSink | None
@@ -261,6 +267,11 @@ class Volumes:
         """Raises: NotFound."""
         if name not in self._backend.volumes():
             raise NotFound(f"Volume {name} not found.")
+        return Volume(name, self._backend)
+
+    def create(self, name: str) -> Volume:
+        """Make a named volume unless it exists."""
+        self._backend.ensure_volume(name)
         return Volume(name, self._backend)
 
     def list(self) -> list[str]:

@@ -45,7 +45,7 @@ class Tesseract(_Client):
         runtime_config: Mapping[str, Any] | None = None,
         stream_logs: bool | LogSink = False,
         skip_health_check: bool = False,
-        startup_timeout: float = DEFAULT_STARTUP_TIMEOUT,
+        startup_timeout: float | None = DEFAULT_STARTUP_TIMEOUT,
         timeout: Timeout = None,
         experimental_binref_pool: bool = False,
         debugger: bool = False,
@@ -78,7 +78,7 @@ class Tesseract(_Client):
             runtime_config: Settings of the runtime, by field name.
             stream_logs: `True` prints what a run logs on stderr, a callable gets each line (from another thread).
             skip_health_check: Do not wait until the server answers.
-            startup_timeout: Seconds for everything until it answers.
+            startup_timeout: Seconds for everything until it answers; None waits for ever.
             timeout: Seconds for connecting and for each wait for data, or `(connect, read)`; None waits for ever.
             experimental_binref_pool: With `json+binref`, keep the files that carry arrays in memory (Linux only).
             debugger: Let a debugger attach (`container_info().host_debugpy_port`): code execution for whoever can
@@ -98,9 +98,9 @@ class Tesseract(_Client):
             port=port,
             network=network,
             network_alias=network_alias,
-            volumes=list(volumes or ()),
-            environment=dict(environment or {}),
-            gpus=list(gpus or ()),
+            volumes=volumes or (),
+            environment=environment or {},
+            gpus=() if gpus is None else gpus,
             num_workers=num_workers,
             user=user,
             memory=memory,
@@ -108,8 +108,8 @@ class Tesseract(_Client):
             output_path=resolved(output_path),
             output_format=output_format,
             gpu_transport=gpu_transport,
-            engine_args=list(docker_args or ()),
-            runtime_config=dict(runtime_config or {}),
+            engine_args=docker_args or (),
+            runtime_config=runtime_config or {},
             skip_health_check=skip_health_check,
             startup_timeout=startup_timeout,
             debug=True,
@@ -134,7 +134,7 @@ class Tesseract(_Client):
         runtime_config: Mapping[str, Any] | None = None,
         stream_logs: bool | LogSink = False,
         python_executable: StrPath | None = None,
-        startup_timeout: float = DEFAULT_STARTUP_TIMEOUT,
+        startup_timeout: float | None = DEFAULT_STARTUP_TIMEOUT,
         experimental_binref_pool: bool = False,
         *,
         timeout: Timeout = None,

@@ -17,8 +17,11 @@ from tesseract_core.client.temporary import temporary_directory
 from tesseract_core.client.transport import Timeout, Transport
 
 from tesseract.commands import is_url
+from tesseract.deadline import Deadline
 from tesseract.errors import ContainerNotFound, StartupFailed, StartupTimeout, UserError
+from tesseract.serving.paths import check_input, make_output
 from tesseract.serving.requests import Served, ServeRequest
+from tesseract.serving.values import seconds
 
 if TYPE_CHECKING:
     from tesseract.facade import Container
@@ -119,7 +122,7 @@ class SourceServer:
         input_path: Path | None,
         output_path: Path | None,
         settings: Mapping[str, Any],
-        startup_timeout: float,
+        startup_timeout: float | None,
         timeout: Timeout,
         in_memory: bool = False,
     ) -> None:
@@ -139,7 +142,7 @@ class SourceServer:
             "input_path": self._input_path,
             "output_path": self._output_path,
         }
-        self._startup_timeout = startup_timeout
+        self._startup_timeout = seconds("startup_timeout", startup_timeout)
         self._timeout = timeout
         # The path of a Unix socket holds 107 bytes (unix(7)); a batch system's TMPDIR may leave too few of them.
         roomy = len(os.fsencode(tempfile.gettempdir())) <= 70
@@ -151,8 +154,10 @@ class SourceServer:
     def start(self) -> Transport:
         from tesseract.source_env import ensure_environment
 
+        check_input(self._input_path)
+        make_output(self._output_path)
         python = self._python or ensure_environment(self._api_path.parent)
-        deadline = time.monotonic() + self._startup_timeout
+        deadline = Deadline(self._startup_timeout)
         socket = self._directory / "api.sock"
         self._spawn([str(python), "-m", "tesseract_core.runtime", "serve", "--uds", str(socket)])
         try:
@@ -200,7 +205,7 @@ class SourceServer:
         finally:
             os.close(watched)
 
-    def _wait(self, url: str, deadline: float) -> Transport:
+    def _wait(self, url: str, deadline: Deadline) -> Transport:
         import requests
         from tesseract_core.client.http import HttpTransport
 
@@ -216,9 +221,9 @@ class SourceServer:
                     f"The Tesseract stopped running during startup (exit code {status}).\n\n"
                     f"Output from the Tesseract:\n{self.logs()}"
                 )
-            if time.monotonic() > deadline:
+            if deadline.expired:
                 raise StartupTimeout(
-                    f"The Tesseract did not respond to a health check within {self._startup_timeout:g} s; raise "
+                    f"The Tesseract did not respond to a health check within {deadline.seconds:g} s; raise "
                     f"startup_timeout if it needs longer.\n\nOutput from the Tesseract:\n{self.logs()}"
                 )
             time.sleep(delay)

@@ -113,5 +113,8 @@ class Backend(Protocol):
     def volumes(self) -> list[str]:
         """Names of named volumes."""
 
+    def ensure_volume(self, name: str) -> None:
+        """Create a named volume unless it exists. (A container that mounts one makes it by itself.)"""
+
     def remove_volume(self, name: str) -> None:
         """Remove a named volume."""

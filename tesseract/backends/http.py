@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -161,13 +162,13 @@ class EngineApi:
             raise
         except (http.RequestException, low.HTTPError, OSError) as exc:
             causes = list(_causes(exc))
+            if never_connected(exc):  # first: urllib3 counts a refused connection among its timeouts
+                raise EngineUnavailable(_no_answer(self.engine, self.url, self.why, causes)) from exc
             if any(isinstance(cause, timeouts) for cause in causes):
                 limit = f" within {seconds:.3g} s" if seconds is not None else ""
                 raise EngineTimeout(
                     f"{self.engine} did not answer{limit} ({what}). Check it with '{self.engine.lower()} ps'."
                 ) from exc
-            if never_connected(exc):
-                raise EngineUnavailable(_no_answer(self.engine, self.url, self.why, causes)) from exc
             if any(isinstance(cause, (http.ConnectionError, low.ProtocolError, ConnectionError)) for cause in causes):
                 raise ConnectionLost(
                     f"The connection to {self.engine} at {self.url} was lost during {what}. Try again."
@@ -218,9 +219,8 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
 
 def never_connected(exc: BaseException) -> bool:
     """Whether a request failed before anything of it was sent."""
-    return any(
-        isinstance(cause, (FileNotFoundError, ConnectionRefusedError, PermissionError)) for cause in _causes(exc)
-    )
+    kinds = (FileNotFoundError, ConnectionRefusedError, PermissionError, socket.gaierror)
+    return any(isinstance(cause, kinds) for cause in _causes(exc))
 
 
 def hung_up(exc: BaseException) -> bool:

@@ -151,6 +151,13 @@ class RestBackend:
             time.sleep(pause)
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
+    def volumes(self) -> list[str]:
+        raise NotImplementedError
+
+    def ensure_volume(self, name: str) -> None:
+        if name not in self.volumes():
+            self.api.request("POST", "/volumes/create", body={"Name": name})
+
     def remove_volume(self, name: str) -> None:
         self.api.request("DELETE", f"/volumes/{quote(name)}")
 

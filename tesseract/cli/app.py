@@ -1,20 +1,24 @@
 """The cyclopts application: commands from the registry, global options in front of them."""
 
-from __future__ import annotations
-
 import os
+from enum import StrEnum
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
 from tesseract.cli import console
-from tesseract.cli.options import switch
-from tesseract.cli.registry import COMMANDS
+from tesseract.cli.options import GLOBAL, switch
+from tesseract.cli.registry import COMMANDS, GROUPS
 from tesseract.errors import UsageError
 
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-ENGINES = ("auto", "podman", "docker")
-_GLOBAL = Group("Global options", sort_key=100)
+LogLevel = StrEnum("LogLevel", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+Engine = StrEnum("Engine", ["AUTO", "PODMAN", "DOCKER"])
+_FIRST_STEPS = """First steps:
+  tesseract init --name hello --target-dir hello
+  tesseract build hello
+  tesseract run hello apply '{"inputs": {}}'
+Help for a command:
+  tesseract COMMAND --help"""
 
 
 def make_app() -> App:
@@ -24,41 +28,49 @@ def make_app() -> App:
         help="Build, serve and call Tesseracts: containerised, typed, differentiable components.",
         help_flags=["--help", "-h"],
         version_flags=[],
+        help_format="plaintext",
+        help_epilogue=_FIRST_STEPS,
+        group_parameters=Group("Options", sort_key=0),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
-    for command in COMMANDS:
+    app["--help"].group = GLOBAL
+    groups = {name: Group(name, sort_key=place) for place, name in enumerate(GROUPS)}
+    for place, command in enumerate(COMMANDS):
         app.command(
             command.target,
             name=command.name,
             help=command.help,
             usage=command.usage,
-            help_epilogue=f"Example: `{command.example}`",
+            help_epilogue=f"Example:\n  {command.example}",
+            group=groups[command.group],
+            sort_key=place,
             **({"help_flags": []} if command.own_help else {}),
         )
 
     def launch(
         *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         loglevel: Annotated[
-            str, Parameter(group=_GLOBAL, help=f"Least severity of messages on stderr: {', '.join(LOG_LEVELS)}.")
-        ] = "info",
+            LogLevel,
+            Parameter(group=GLOBAL, metavar="LEVEL", help="Least severity of messages on stderr."),
+        ] = LogLevel.INFO,
         engine: Annotated[
-            str | None,
-            Parameter(group=_GLOBAL, help=f"Container engine: {', '.join(ENGINES)} [env: TESSERACT_ENGINE]."),
+            Engine | None,
+            Parameter(group=GLOBAL, metavar="NAME", help="Container engine [env: TESSERACT_ENGINE]."),
         ] = None,
-        version: Annotated[bool, switch(group=_GLOBAL, help="Print the version and exit.")] = False,
+        version: Annotated[bool, switch(group=GLOBAL, help="Print the version and exit.")] = False,
         install_completion: Annotated[
             bool,
-            switch(group=_GLOBAL, help="Install completion for your shell."),
+            switch(group=GLOBAL, help="Install completion for your shell."),
         ] = False,
         show_completion: Annotated[
             bool,
-            switch(group=_GLOBAL, help="Print the completion for your shell."),
+            switch(group=GLOBAL, help="Print the completion for your shell."),
         ] = False,
     ) -> Any:
-        console.set_level(_choice("--loglevel", loglevel, LOG_LEVELS))
+        console.set_level(loglevel)
         if engine is not None:
-            os.environ["TESSERACT_ENGINE"] = _choice("--engine", engine, ENGINES)
+            os.environ["TESSERACT_ENGINE"] = engine
         if version:
             from tesseract_core._version import __version__
 
@@ -75,9 +87,3 @@ def make_app() -> App:
     app.meta.suppress_keyboard_interrupt = False
     app.meta.default(launch)
     return app
-
-
-def _choice(option: str, value: str, choices: tuple[str, ...]) -> str:
-    if value.lower() not in choices:
-        raise UsageError(f"Invalid value for {option}: '{value}' is not one of {', '.join(choices)}.")
-    return value.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +14,14 @@ from tesseract import images
 from tesseract.cli.console import is_debug, logger
 from tesseract.cli.options import switch
 from tesseract.cli.output import human_size, print_json
-from tesseract.cli.progress import BuildProgress
+from tesseract.cli.progress import BuildProgress, describe
 from tesseract.errors import BuildError, UsageError, UserError
 from tesseract.projects.overrides import parse_override
 
 CONTEXT = Group("Build context", sort_key=2)
 CREDENTIALS = Group("Credentials", sort_key=3)
+# What engines say of steps that went well.
+_NOISE = re.compile(r"--> |#\d+ (CACHED|DONE|sha256:)")
 
 
 def build(
@@ -26,14 +29,20 @@ def build(
     /,
     *,
     tag: Annotated[
-        str | None, Parameter(name=["--tag", "-t"], help="Tag of the image; else its version and `latest`.")
+        str | None,
+        Parameter(metavar="TAG", name=["--tag", "-t"], help="Tag of the image; else its version and `latest`."),
     ] = None,
     config_override: Annotated[
         list[str] | None,
-        switch(help="key.path=value, repeatable: build_config.base_image=ubuntu:24.04.", allow_leading_hyphen=False),
+        switch(
+            metavar="KEY=VALUE",
+            help="Set a value of the configuration, repeatable: build_config.base_image=ubuntu:24.04.",
+            allow_leading_hyphen=False,
+        ),
     ] = None,
     build_dir: Annotated[
-        Path | None, Parameter(group=CONTEXT, help="Where to make the build context, which is then kept.")
+        Path | None,
+        Parameter(metavar="DIR", group=CONTEXT, help="Where to make the build context, which is then kept."),
     ] = None,
     generate_only: Annotated[
         bool, Parameter(group=CONTEXT, show_default=False, help="Make the build context, print its path and stop.")
@@ -46,7 +55,7 @@ def build(
     ] = False,
     secret: Annotated[
         list[str] | None,
-        switch(group=CREDENTIALS, help="id=NAME,env=VARIABLE or id=NAME,src=FILE, repeatable."),
+        switch(metavar="SPEC", group=CREDENTIALS, help="id=NAME,env=VARIABLE or id=NAME,src=FILE, repeatable."),
     ] = None,
 ) -> None:
     if not src_dir.is_dir():
@@ -88,10 +97,12 @@ def _explain_context(result: images.BuildResult) -> None:
 
 
 def _explain_failure(error: BuildError) -> str:
-    headline = error.headline.removesuffix(" The build output:")  # it stands above, not below
-    if is_debug():  # the log has been seen as it came
-        return f"Error building Tesseract. {headline}"
-    for line in error.build_log:
-        logger.error("%s", line)
-    hint = "" if logger.isEnabledFor(logging.ERROR) else " Run again with `tesseract --loglevel debug` to see why."
-    return f"Error building Tesseract. {headline}{hint}"
+    if not is_debug():  # else the log has been seen as it came
+        for line in error.build_log:
+            if not _NOISE.match(line):
+                logger.error("%s", line)
+    step = next((shown for line in reversed(error.build_log) if (shown := describe(line))), None)
+    what = f"{step} failed." if step and error.headline.startswith("Image build failed") else error.headline
+    seen = logger.isEnabledFor(logging.ERROR)
+    where = "Its output is above." if seen else "Run again with `tesseract --loglevel debug` to see why."
+    return f"Error building Tesseract. {what} {where}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import textwrap
 import traceback
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -31,12 +33,19 @@ _COLOURS = {
 }
 
 
+def in_colour(stream: TextIO) -> bool:
+    """Whether what is written there should have colours: it is a terminal that can, and NO_COLOR is not set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _prefix(level: int) -> str:
+    sign = _PREFIXES.get(level, "[i]")
+    return f" {_COLOURS.get(level, '')}{sign}\033[0m " if in_colour(sys.stderr) else f" {sign} "
+
+
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        prefix = _PREFIXES.get(record.levelno, "[i]")
-        if sys.stderr.isatty():
-            prefix = f"{_COLOURS.get(record.levelno, '')}{prefix}\033[0m"
-        return f" {prefix} {super().format(record)}"
+        return _prefix(record.levelno) + super().format(record)
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
@@ -103,18 +112,26 @@ def user_error(error: Exception) -> None:
     if is_debug():
         sys.stderr.write("".join(traceback.format_exception(error)))
     else:
-        sys.stderr.write(f" {_PREFIXES[logging.ERROR]} {error}\n")
+        sys.stderr.write(f"{_prefix(logging.ERROR)}{error}\n")
     aborting("Aborting")
 
 
 def aborting(message: str) -> None:
     """The last line of a command that failed."""
-    sys.stderr.write(f" {_PREFIXES[logging.CRITICAL]} {message}\n")
+    sys.stderr.write(f"{_prefix(logging.CRITICAL)}{message}\n")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` Did you mean '...'?`, or nothing where nothing is close."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def usage_error(usage: str, command: str, message: str) -> None:
     """Usage line, hint, and the message in a box."""
-    width = min(100, shutil.get_terminal_size().columns)
+    width = max(24, min(100, shutil.get_terminal_size().columns))
     lines = [line for part in message.splitlines() for line in textwrap.wrap(part, width - 4) or [""]]
     box = [f"╭─ Error {'─' * (width - 10)}╮", *(f"│ {line:<{width - 4}} │" for line in lines), f"╰{'─' * (width - 2)}╯"]
     sys.stderr.write("\n".join([usage, f"Try '{command} -h' for help.", *box, ""]))

@@ -8,6 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from tesseract.cli import output
+from tesseract.cli.console import in_colour
+from tesseract.cli.options import switch
 from tesseract.doctor.examine import Examined, examine
 from tesseract.doctor.model import Machine, Severity
 from tesseract.errors import EngineError
@@ -18,7 +20,7 @@ _COLOURS = {Severity.OK: "32", Severity.NOTE: "36", Severity.WARNING: "33", Seve
 
 def doctor(
     *checks: Annotated[str, Parameter(help="Names of checks; all by default.")],
-    fix: Annotated[bool, Parameter(negative="", help="Mend what needs no root.")] = False,
+    fix: Annotated[bool, switch(help="Mend what needs no root.")] = False,
     format: output.Format = "table",
 ) -> int:
     """Returns the exit status: 1 if a check found an error."""
@@ -59,7 +61,7 @@ def _row(one: Examined) -> dict[str, str | None]:
 
 def _print(one: Examined) -> None:
     sign = _SIGNS[one.finding.severity]
-    if sys.stdout.isatty():
+    if in_colour(sys.stdout):
         sign = f"\033[{_COLOURS[one.finding.severity]}m{sign}\033[0m"
     print(f"{sign} {one.title}: {one.finding.message}")
     if one.finding.remediation:

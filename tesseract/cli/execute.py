@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from cyclopts import CycloptsError
-from cyclopts.exceptions import UnknownCommandError
 
-from tesseract.cli import console, interrupts
+from tesseract.cli import circumstances, console, interrupts
 from tesseract.cli.app import make_app
 from tesseract.cli.registry import COMMANDS
+from tesseract.cli.wording import wording
 from tesseract.errors import EXIT_BUG, EXIT_USAGE_ERROR, EXIT_USER_ERROR, UsageError, UserError
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
 
 def execute(words: Sequence[str]) -> int:
     """Run the command line `words` and return its exit status."""
+    _stand_in_for_closed_streams()
     console.set_up()
     interrupts.set_up()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -37,11 +36,14 @@ def execute(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.aborting("Interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough of it. Keep the interpreter from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
     except Exception as error:
+        if (status := _output_failure()) is not None:
+            return status
+        if (explained := circumstances.explained(error)) is not None:
+            console.user_error(explained)
+            return EXIT_USER_ERROR
+        if isinstance(error, BrokenPipeError):  # whoever read our messages has enough of them
+            return EXIT_BROKEN_PIPE
         _report_bug(error)
         return EXIT_BUG
 
@@ -53,7 +55,7 @@ def _execute(app: App, words: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except CycloptsError as error:
         usage, command = _usage(app, error.command_chain or ())
-        console.usage_error(usage, command, _wording(error))
+        console.usage_error(usage, command, wording(error))
         return EXIT_USAGE_ERROR
     except UsageError as error:
         names = [word for word in words if word in {command.name for command in COMMANDS}]
@@ -62,6 +64,27 @@ def _execute(app: App, words: Sequence[str]) -> int:
         return EXIT_USAGE_ERROR
     except UserError as error:
         console.user_error(error)
+        return EXIT_USER_ERROR
+
+
+def _stand_in_for_closed_streams() -> None:
+    """A shell may start us with streams closed (`>&-`): what we read is then empty, what we write is lost."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process
+
+
+def _output_failure() -> int | None:
+    """The exit status, if it is standard output that cannot be written."""
+    try:
+        sys.stdout.flush()
+        return None
+    except OSError as error:
+        # The interpreter would try once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # whoever read it has enough of it
+            return EXIT_BROKEN_PIPE
+        console.user_error(UserError(f"Cannot write to standard output: {error.strerror}."))
         return EXIT_USER_ERROR
 
 
@@ -75,14 +98,6 @@ def _readable(words: Sequence[str]) -> list[str]:
     return ["@-" if word == "-" else word for word in words]
 
 
-def _wording(error: CycloptsError) -> str:
-    if isinstance(error, UnknownCommandError) and error.unused_tokens:
-        name = error.unused_tokens[0]
-        close = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1, cutoff=0.6)
-        return f"No such command '{name}'." + (f" Did you mean '{close[0]}'?" if close else "")
-    return str(error)
-
-
 def _usage(app: App, chain: Sequence[str]) -> tuple[str, str]:
     """Usage line, and the command to ask for help."""
     from cyclopts.help import format_usage
@@ -91,15 +106,21 @@ def _usage(app: App, chain: Sequence[str]) -> tuple[str, str]:
     return usage or f"Usage: {format_usage(app, chain)}".strip(), " ".join([*app.name, *chain])
 
 
+def _kept(text: str) -> str:
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="tesseract-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
+        file.write(text)
+    return file.name
+
+
 def _report_bug(error: Exception) -> None:
     text = "".join(traceback.format_exception(error))
     if console.is_debug():
         sys.stderr.write(text)
         where = "see the traceback above"
     else:
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="tesseract-bug-", suffix=".txt", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        where = f"the traceback is in {file.name}"
+        where = f"the traceback is in {_kept(text)}"
     console.aborting(f"Uncaught error, which is a bug of ours ({type(error).__name__}: {error}); {where}")

@@ -10,14 +10,19 @@ from cyclopts import Parameter
 
 from tesseract.cli.console import logger
 from tesseract.errors import InvalidValue, UsageError
+from tesseract.images import tags
 from tesseract.projects.recipe import check_name, write_recipe
 
 
 def init(
     *,
-    name: Annotated[str | None, Parameter(help="Name of the Tesseract; asked for on a terminal.")] = None,
-    target_dir: Annotated[Path, Parameter(help="Folder for its files; made if missing.")] = Path("."),
-    recipe: Annotated[Literal["base", "jax", "pytorch"], Parameter(help="What to start from.")] = "base",
+    name: Annotated[
+        str | None, Parameter(metavar="NAME", help="Name of the Tesseract; asked for on a terminal.")
+    ] = None,
+    target_dir: Annotated[Path, Parameter(metavar="DIR", help="Folder for its files; made if missing.")] = Path("."),
+    recipe: Annotated[
+        Literal["base", "jax", "pytorch"], Parameter(metavar="NAME", help="What to start from.")
+    ] = "base",
 ) -> None:
     try:
         chosen = check_name(name if name is not None else _ask_for_name())
@@ -25,6 +30,10 @@ def init(
         raise UsageError(str(error)) from error
     for path in write_recipe(recipe, chosen, target_dir):
         logger.info("Writing template %s to %s", path.name, path)
+    if not tags.names_an_image(chosen):
+        logger.warning(
+            "The name '%s' %s Change it in tesseract_config.yaml before you build.", chosen, tags.NO_IMAGE_NAME
+        )
 
 
 def _ask_for_name() -> str:

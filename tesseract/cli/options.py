@@ -1,6 +1,8 @@
-"""Options that `serve` and `run` share, and how their values are read."""
+"""Options that `serve` and `run` share, and how their values are read.
 
-from __future__ import annotations
+Modules with many parameters do without `from __future__ import annotations`: cyclopts would evaluate the texts of the
+annotations again and again.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ DATA = Group("Data", sort_key=1)
 CONTAINER = Group("Container", sort_key=2)
 NETWORK = Group("Network", sort_key=3)
 ENGINE = Group("Engine", sort_key=5)
+GLOBAL = Group("Global options", sort_key=100)
 
 
 def switch(**settings: Any) -> Parameter:
@@ -34,6 +37,7 @@ class ContainerOptions:
         str | None,
         Parameter(
             name=["--input-path", "-i"],
+            metavar="DIR|URL",
             group=DATA,
             help="Directory that the Tesseract reads (mounted read-only), or a URL.",
         ),
@@ -42,18 +46,22 @@ class ContainerOptions:
         str | None,
         Parameter(
             name=["--output-path", "-o"],
+            metavar="DIR|URL",
             group=DATA,
             help="Directory that the Tesseract writes to (made if missing), or a URL.",
         ),
     ] = None
     output_format: Annotated[
         OutputFormat | None,
-        Parameter(name=["--output-format", "-f"], group=DATA, help="How arrays in results are encoded."),
+        Parameter(
+            name=["--output-format", "-f"], metavar="FORMAT", group=DATA, help="How arrays in results are encoded."
+        ),
     ] = None
     volume: Annotated[
         list[str],
         switch(
             name=["--volume", "-v"],
+            metavar="SPEC",
             group=DATA,
             help="source:target[:mode], repeatable; read-only unless the mode says rw.",
         ),
@@ -62,33 +70,52 @@ class ContainerOptions:
         list[str],
         switch(
             name=["--env", "-e"],
+            metavar="KEY=VALUE",
             group=CONTAINER,
-            help="KEY=VALUE, repeatable.",
+            help="Environment variable, repeatable.",
         ),
     ] = field(default_factory=list)
     gpus: Annotated[
         list[str],
         switch(
+            metavar="GPU",
             group=CONTAINER,
             help="GPU index, UUID, CDI name, or all; repeatable.",
         ),
     ] = field(default_factory=list)
     memory: Annotated[
-        str | None, Parameter(name=["--memory", "-m"], group=CONTAINER, help="Memory limit, like 512m or 2g.")
+        str | None,
+        Parameter(name=["--memory", "-m"], metavar="LIMIT", group=CONTAINER, help="Memory limit, like 512m or 2g."),
     ] = None
     user: Annotated[
         str | None,
-        Parameter(group=CONTAINER, help="UID[:GID] inside the container; yours by default. Files stay yours."),
+        Parameter(
+            metavar="UID[:GID]",
+            group=CONTAINER,
+            help="UID[:GID] inside the container; yours by default. Files stay yours.",
+        ),
     ] = None
     userns: Annotated[
         str | None,
-        Parameter(group=CONTAINER, help="User namespace: host, or a mode of the engine."),
+        Parameter(metavar="MODE", group=CONTAINER, help="User namespace: host, or a mode of the engine."),
     ] = None
     read_only: Annotated[bool, switch(group=CONTAINER, help="Make the container's own file system read-only.")] = False
     network: Annotated[
         str | None,
-        Parameter(group=NETWORK, help="Network to join (made if missing), host, none, or a mode of the engine."),
+        Parameter(
+            metavar="NAME",
+            group=NETWORK,
+            help="Network to join (made if missing), host, none, or a mode of the engine.",
+        ),
     ] = None
+
+
+def whole_number(_type: Any, tokens: Sequence[Any]) -> int:
+    """An integer; cyclopts by itself would round `1.5` to one. Raises: ValueError."""
+    text = str(tokens[0].value)
+    if not text.strip().lstrip("+-").isdecimal():
+        raise ValueError(f"'{text}' is not a whole number.")
+    return int(text)
 
 
 def parse_env(items: Sequence[str], message: str) -> dict[str, str]:

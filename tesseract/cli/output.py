@@ -1,7 +1,5 @@
 """What programs and people read on stdout: JSON and tables."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys
@@ -10,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-Format = Annotated[Literal["table", "json"], Parameter(name=["--format", "-f"], help="How to print the result.")]
+Format = Annotated[
+    Literal["table", "json"], Parameter(name=["--format", "-f"], metavar="FORMAT", help="How to print the result.")
+]
 
 
 def print_json(value: Any) -> None:

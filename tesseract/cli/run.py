@@ -1,9 +1,8 @@
 """`tesseract run`: one command of a Tesseract in a container that goes away; its result on stdout."""
 
-from __future__ import annotations
-
 import logging
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 from cyclopts import Group, Parameter
@@ -11,31 +10,39 @@ from cyclopts import Group, Parameter
 from tesseract import serving
 from tesseract.cli import runtime_help
 from tesseract.cli.console import LineLog, logger
-from tesseract.cli.options import DATA, ENGINE, ContainerOptions, parse_env, split_words, switch
+from tesseract.cli.options import DATA, ENGINE, GLOBAL, ContainerOptions, parse_env, split_words, switch
 from tesseract.errors import UsageError, UserError
 from tesseract.serving import process, readiness
 
 RUNTIME = Group("Runtime", sort_key=4)
-RUNTIME_COMMANDS = (
-    "abstract-eval",
-    "apply",
-    "check",
-    "check-gradients",
-    "health",
-    "input-schema",
-    "jacobian",
-    "jacobian-vector-product",
-    "openapi-schema",
-    "output-schema",
-    "test",
-    "vector-jacobian-product",
-)
+
+
+class RuntimeCommand(StrEnum):
+    """Commands of the runtime that make sense in a container which goes away."""
+
+    ABSTRACT_EVAL = "abstract-eval"
+    APPLY = "apply"
+    CHECK = "check"
+    CHECK_GRADIENTS = "check-gradients"
+    HEALTH = "health"
+    INPUT_SCHEMA = "input-schema"
+    JACOBIAN = "jacobian"
+    JACOBIAN_VECTOR_PRODUCT = "jacobian-vector-product"
+    OPENAPI_SCHEMA = "openapi-schema"
+    OUTPUT_SCHEMA = "output-schema"
+    TEST = "test"
+    VECTOR_JACOBIAN_PRODUCT = "vector-jacobian-product"
+
+
 _NO_OPTIONS = ContainerOptions()
 
 
 def run(
     image: Annotated[str | None, Parameter(help="Tesseract image, as `tesseract list` shows it.")] = None,
-    cmd: Annotated[str | None, Parameter(help=f"One of {', '.join(RUNTIME_COMMANDS)}.")] = None,
+    cmd: Annotated[
+        RuntimeCommand | None,
+        Parameter(help="What to run; `tesseract run IMAGE CMD --help` explains it."),
+    ] = None,
     payload: Annotated[
         str | None,
         Parameter(help="JSON text, @file, @scheme://... (read here, with your credentials), or - for stdin."),
@@ -44,11 +51,17 @@ def run(
     *,
     options: ContainerOptions = _NO_OPTIONS,
     output_file: Annotated[
-        str | None, Parameter(group=DATA, help="Write the result to that file below --output-path, not to stdout.")
+        str | None,
+        Parameter(metavar="NAME", group=DATA, help="Write the result to that file below --output-path, not to stdout."),
     ] = None,
     runtime_args: Annotated[
         str | None,
-        Parameter(allow_leading_hyphen=True, group=RUNTIME, help="Options for the command, as one shell-quoted text."),
+        Parameter(
+            metavar="ARGS",
+            allow_leading_hyphen=True,
+            group=RUNTIME,
+            help="Options for the command, as one shell-quoted text.",
+        ),
     ] = None,
     profiling: Annotated[bool, switch(group=RUNTIME, help="Profile the call.")] = False,
     tracing: Annotated[bool, switch(group=RUNTIME, help="Log inputs and outputs.")] = False,
@@ -56,6 +69,7 @@ def run(
     docker_args: Annotated[
         str | None,
         Parameter(
+            metavar="ARGS",
             name=["--engine-args", "--docker-args"],
             allow_leading_hyphen=True,
             group=ENGINE,
@@ -64,7 +78,7 @@ def run(
     ] = None,
     help_: Annotated[
         bool,
-        switch(name=["--help", "-h"], help="This help; after IMAGE and CMD, help of that command."),
+        switch(name=["--help", "-h"], group=GLOBAL, help="This help; after IMAGE and CMD, help of that command."),
     ] = False,
 ) -> None:
     if help_ and not (image and cmd):
@@ -73,10 +87,6 @@ def run(
         raise UsageError("Tesseract image name is required.")
     if not cmd:
         raise UsageError(f"Command is required. Are you sure your Tesseract image name is `{image}`?")
-    if cmd == "serve":
-        raise UsageError(f"A one-shot run cannot serve. Use `tesseract serve {image}`.")
-    if cmd not in RUNTIME_COMMANDS:
-        raise UsageError(f"Command '{cmd}' does not exist. Choose one of: {', '.join(RUNTIME_COMMANDS)}.")
     request = serving.RunRequest(
         image=image,
         command=cmd,

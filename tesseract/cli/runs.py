@@ -11,16 +11,23 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from tesseract.cli import output
+from tesseract.cli.console import in_colour
+from tesseract.cli.options import switch
 from tesseract.errors import UsageError
 from tesseract.runs.read import Run, read_runs
 
 
 def runs(
     path: Annotated[Path, Parameter(help="Output path of a Tesseract.")] = Path(),
+    /,
     *,
-    plot: Annotated[bool, Parameter(negative="", help="Draw a metric in the terminal.")] = False,
-    plot_file: Annotated[Path | None, Parameter(help="Draw a metric into this PNG or SVG file.")] = None,
-    metric: Annotated[str | None, Parameter(help="The metric to draw, if there is more than one.")] = None,
+    plot: Annotated[bool, switch(help="Draw a metric in the terminal.")] = False,
+    plot_file: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Draw a metric into this PNG or SVG file.")
+    ] = None,
+    metric: Annotated[
+        str | None, Parameter(metavar="NAME", help="The metric to draw, if there is more than one.")
+    ] = None,
     format: output.Format = "table",
 ) -> None:
     if metric and not (plot or plot_file):
@@ -43,7 +50,7 @@ def _draw(found: list[Run], metric: str | None, in_terminal: bool, file: Path | 
         plot.to_file(key, drawn, file)
     if in_terminal:
         size = shutil.get_terminal_size((80, 24))
-        print(plot.to_terminal(key, drawn, size.columns, max(10, size.lines - 4), sys.stdout.isatty()))
+        print(plot.to_terminal(key, drawn, size.columns, max(10, size.lines - 4), in_colour(sys.stdout)))
 
 
 def _as_row(run: Run) -> list[str]:

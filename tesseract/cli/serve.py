@@ -1,7 +1,5 @@
 """`tesseract serve`: start a Tesseract and print where it is, as JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -11,9 +9,10 @@ from cyclopts import Group, Parameter
 
 from tesseract import serving
 from tesseract.cli.console import logger
-from tesseract.cli.options import ENGINE, NETWORK, ContainerOptions, parse_env, split_words, switch
+from tesseract.cli.options import ENGINE, NETWORK, ContainerOptions, parse_env, split_words, switch, whole_number
 from tesseract.errors import InvalidValue, UsageError
 from tesseract.serving import ports
+from tesseract.serving.plan import parse_network
 from tesseract.serving.requests import DEFAULT_STARTUP_TIMEOUT
 
 SERVER = Group("Server", sort_key=4)
@@ -27,26 +26,42 @@ def serve(
     options: ContainerOptions = _NO_OPTIONS,
     port: Annotated[
         str | None,
-        Parameter(name=["--port", "-p"], group=NETWORK, help="Host port or range (8000-8080); else a free one."),
+        Parameter(
+            metavar="PORT",
+            name=["--port", "-p"],
+            group=NETWORK,
+            help="Host port or range (8000-8080); else a free one.",
+        ),
     ] = None,
     host_ip: Annotated[
-        str, Parameter(group=NETWORK, help="Address that published ports bind to; 0.0.0.0 is all of them.")
+        str,
+        Parameter(metavar="IP", group=NETWORK, help="Address that published ports bind to; 0.0.0.0 is all of them."),
     ] = "127.0.0.1",
     network_alias: Annotated[
-        str | None, Parameter(group=NETWORK, help="Name under which others in the network reach it at port 8000.")
+        str | None,
+        Parameter(metavar="NAME", group=NETWORK, help="Name under which others in the network reach it at port 8000."),
     ] = None,
     socket: Annotated[bool, switch(group=NETWORK, help="Listen on a Unix socket that only you can reach.")] = False,
     token: Annotated[
         str | None,
-        Parameter(group=NETWORK, help="Bearer token that clients must send; auto makes one [env: TESSERACT_TOKEN]."),
+        Parameter(
+            metavar="TEXT",
+            group=NETWORK,
+            help="Bearer token that clients must send; auto makes one [env: TESSERACT_TOKEN].",
+        ),
     ] = None,
     allowed_host: Annotated[
         list[str] | None,
-        switch(group=NETWORK, help="Further Host header to accept, repeatable; * accepts any."),
+        switch(metavar="NAME", group=NETWORK, help="Further Host header to accept, repeatable; * accepts any."),
     ] = None,
-    num_workers: Annotated[int, Parameter(group=SERVER, help="Server processes, each with a copy of your code.")] = 1,
+    num_workers: Annotated[
+        int,
+        Parameter(
+            metavar="N", converter=whole_number, group=SERVER, help="Server processes, each with a copy of your code."
+        ),
+    ] = 1,
     startup_timeout: Annotated[
-        float, Parameter(group=SERVER, help="Seconds until it must have answered a health check.")
+        float, Parameter(metavar="SECONDS", group=SERVER, help="Seconds until it must have answered a health check.")
     ] = DEFAULT_STARTUP_TIMEOUT,
     skip_health_check: Annotated[bool, switch(group=SERVER, help="Return right after the start.")] = False,
     debug: Annotated[
@@ -55,6 +70,7 @@ def serve(
     runtime_args: Annotated[
         str | None,
         Parameter(
+            metavar="ARGS",
             name=["--engine-args", "--runtime-args"],
             allow_leading_hyphen=True,
             group=ENGINE,
@@ -63,9 +79,8 @@ def serve(
     ] = None,
 ) -> None:
     environment = parse_env(options.env, "Environment variable '{}' must be in the format 'key=value'.")
-    if network_alias and not options.network:
-        raise UsageError("Network alias can only be used with a specified network.")
     try:
+        parse_network(options.network, network_alias)
         ports.parse_port(port)
     except InvalidValue as error:
         raise UsageError(str(error)) from error
@@ -93,7 +108,7 @@ def serve(
             skip_health_check=skip_health_check,
             startup_timeout=startup_timeout,
             socket=socket,
-            token=token or os.environ.get("TESSERACT_TOKEN") or None,
+            token=token if token is not None else os.environ.get("TESSERACT_TOKEN") or None,
             allowed_hosts=allowed_host or (),
         )
     )
@@ -139,7 +154,7 @@ def _explain(served: serving.Served) -> None:
         logger.warning("Attach a debugger at %s; whoever reaches it can run code in the container", served.debugger)
     logger.info("Container ID: %s", served.container.id)
     logger.info("Container name: %s", served.container_name)
-    logger.info("Entrypoint: %s", " ".join(served.container.command))
+    logger.info("Command: %s", " ".join(served.container.command))
     if served.output:
         logger.info("Its output is collected in %s", served.output.directory)
         logger.info("and uploaded to %s when you stop it", served.output.shown_url)

@@ -141,8 +141,9 @@ def _build_image(engine: Backend, spec: BuildSpec, on_line: Callable[[str], None
     except BuildError as error:
         if spec.pull == "missing" and not any(line.startswith(("STEP 2", "#5")) for line in error.build_log):
             raise BuildError(
-                f"{error.headline} (the base image is not in the local store; containers/base/make-base-image.sh makes "
-                "the default one where no registry answers)",
+                "The base image is not in the local store, and could not be had from a registry. Check "
+                "build_config.base_image; where no registry answers, containers/base/make-base-image.sh makes the "
+                "default one.",
                 error.build_log,
             ) from error
         raise

@@ -109,20 +109,39 @@ class PipRequirements(_Model):
         return LOCK_FILE.fullmatch(self.requirements_file) is not None
 
 
+_PYTHON_AND_CONDA = (
+    "python_version cannot be combined with the conda provider. Pin Python in tesseract_environment.yaml instead "
+    "(dependencies: [python=3.12])"
+)
+
+
 class CondaRequirements(_Model):
     """Dependencies from tesseract_environment.yaml, installed by conda."""
 
     provider: Literal["conda"] = "conda"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_python_version(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("python_version") is not None:
+            raise ValueError(_PYTHON_AND_CONDA)
+        return data
+
 
 def _provider(value: Any) -> str:
-    name = value.get("provider", "uv-pip") if isinstance(value, dict) else getattr(value, "provider", None)
-    return {"conda": "CondaRequirements"}.get(str(name), "PipRequirements")
+    name = value.get("provider", "uv-pip") if isinstance(value, dict) else getattr(value, "provider", "uv-pip")
+    return {"uv-pip": "PipRequirements", "python-pip": "PipRequirements", "conda": "CondaRequirements"}.get(
+        str(name), "unknown"
+    )
 
 
 Requirements = Annotated[
     Annotated[PipRequirements, Tag("PipRequirements")] | Annotated[CondaRequirements, Tag("CondaRequirements")],
-    Discriminator(_provider),
+    Discriminator(
+        _provider,
+        custom_error_type="provider",
+        custom_error_message="provider must be 'uv-pip' or 'conda'",
+    ),
 ]
 
 
@@ -193,12 +212,6 @@ class BuildConfig(_Model):
                 "the base image's own interpreter. Set only one of the two"
             )
         return self
-
-
-_PYTHON_AND_CONDA = (
-    "python_version cannot be combined with the conda provider. Pin Python in tesseract_environment.yaml instead "
-    "(dependencies: [python=3.12])"
-)
 
 
 class TesseractConfig(_Model):

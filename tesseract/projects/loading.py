@@ -14,7 +14,7 @@ from tesseract.errors import UserError, ValidationError
 from tesseract.projects.api_checks import check_api
 from tesseract.projects.config import CondaRequirements, TesseractConfig
 from tesseract.projects.overrides import apply_overrides
-from tesseract.projects.report import lines
+from tesseract.projects.report import lines, yaml_fault
 
 API_FILE = "tesseract_api.py"
 CONFIG_FILE = "tesseract_config.yaml"
@@ -76,7 +76,7 @@ def load_config(src_dir: str | Path) -> TesseractConfig:
         # Bytes: YAML's own encoding rules hold, whatever the locale is.
         raw = yaml.safe_load(path.read_bytes())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValidationError(f"Invalid YAML in {path}: {error}") from error
+        raise ValidationError(f"Invalid YAML in {path}: {yaml_fault(error)}") from error
     if not isinstance(raw, dict):
         raise ValidationError(f"{path} must contain a YAML mapping.")
     try:

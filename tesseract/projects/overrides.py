@@ -29,11 +29,22 @@ def parse_override(text: str) -> tuple[KeyPath, str]:
 def apply_overrides(config: BaseModel, overrides: Mapping[Sequence[str], Any]) -> None:
     """Set values in the configuration; strings are read as YAML first and taken verbatim where that does not fit.
 
+    Rules that span several values are kept in the end, in whatever order the values are given.
+
     Raises:
         UserError: Unknown key, or a value that the key does not accept.
     """
-    for path, value in overrides.items():
-        _set(config, (path,) if isinstance(path, str) else tuple(path), value)
+    pending = [((path,) if isinstance(path, str) else tuple(path), value) for path, value in overrides.items()]
+    while pending:
+        refused: list[tuple[tuple[KeyPath, Any], UserError]] = []
+        for item in pending:
+            try:
+                _set(config, *item)
+            except UserError as error:
+                refused.append((item, error))
+        if len(refused) == len(pending):
+            raise refused[0][1]
+        pending = [item for item, _ in refused]
 
 
 def _set(config: BaseModel, path: KeyPath, value: Any) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from tesseract.errors import StagingError, ValidationError
+from tesseract.projects.report import yaml_fault
 
 LOCAL_DIR = "local_requirements"
 _EXTRAS = re.compile(r"^(?P<path>.*?)(?P<extras>\[[A-Za-z0-9._,\s-]*\])?$")
@@ -156,7 +157,7 @@ def conda_dependencies(path: Path) -> Dependencies:
     try:
         environment: Any = yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
-        raise ValidationError(f"Invalid YAML in {path}: {error}") from error
+        raise ValidationError(f"Invalid YAML in {path}: {yaml_fault(error)}") from error
     if not isinstance(environment, dict):
         raise ValidationError(f"{path} must contain a YAML mapping.")
     stager = _Stager(path.parent)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ImageInfo
 from tesseract.deadline import Deadline
-from tesseract.errors import ContainerNotFound, ImageNotFound, InvalidValue, UserError
+from tesseract.errors import APIError, ContainerNotFound, ImageNotFound, InvalidValue, UserError
 from tesseract.serving.labels import is_tesseract
 from tesseract.settings import HostConfig, get_config
 
@@ -41,14 +42,23 @@ def find_image(backend: Backend, name: str, deadline: Deadline | None = None) ->
         raise InvalidValue("Tesseract image name must be provided")
     try:
         image = backend.image(name, deadline, sizes=False)
+    except APIError as error:
+        # What engines say of a name that no image can have; anything else is a fault of theirs.
+        if not re.search("must be lowercase|invalid reference", str(error)):
+            raise
+        raise _no_image(name, f" {error}") from error
     except ImageNotFound as error:
-        raise ImageNotFound(
-            f"Tesseract image not found. Are you sure your tesseract image name is {name}? "
-            "`tesseract list` shows what there is."
-        ) from error
+        raise _no_image(name) from error
     if not is_tesseract(image):
         raise ImageNotFound(f"Image {name} is not a Tesseract image. `tesseract list` shows what there is.")
     return image
+
+
+def _no_image(name: str, said: str = "") -> ImageNotFound:
+    return ImageNotFound(
+        f"Tesseract image not found. Are you sure your tesseract image name is {name}? "
+        f"`tesseract list` shows what there is.{said}"
+    )
 
 
 def find_container(backend: Backend, name: str) -> ContainerInfo:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import tempfile
 from pathlib import Path
 
+from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.errors import InvalidValue, UserError
 from tesseract.serving import lookup
 from tesseract.serving.plan import SOCKET_NAME, Host
@@ -31,37 +31,38 @@ def prepare(request: ContainerRequest, host: Host) -> None:
     Raises: InvalidValue.
     """
     if request.input_path is not None:
-        source = host.cwd / Path(request.input_path).expanduser()
-        if not source.is_dir():
-            raise InvalidValue(f"Path {request.input_path} provided as input path is not a directory.")
+        check_input(host.cwd / Path(request.input_path).expanduser(), request.input_path)
     if request.output_path is not None:
-        target = host.cwd / Path(request.output_path).expanduser()
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(
-                f"Cannot make the output path {request.output_path}: {error.strerror}. Give another --output-path."
-            ) from error
+        make_output(host.cwd / Path(request.output_path).expanduser(), request.output_path)
+
+
+def check_input(directory: Path, shown: str | Path | None = None) -> None:
+    """Raises: InvalidValue if there is no such directory, which is `shown` as its giver wrote it."""
+    if not directory.is_dir():
+        raise InvalidValue(f"Path {shown or directory} provided as input path is not a directory.")
+
+
+def make_output(directory: Path, shown: str | Path | None = None) -> None:
+    """Make an output directory. Raises: InvalidValue if that is impossible."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(
+            f"Cannot make the output path {shown or directory}: {error.strerror}. Give another --output-path."
+        ) from error
 
 
 def socket_dir(name: str) -> Path:
     """Where the Unix socket of container `name` belongs. Raises: UserError if that is too long for a socket."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    if not (base and os.access(base, os.W_OK)):
-        base = os.path.join(tempfile.gettempdir(), f"tesseract-{os.getuid()}")
-    directory = Path(base, "tesseract", name)
+    directory = runtime_dir() / name
     if len(os.fsencode(directory / SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
         raise UserError(f"The socket path {directory / SOCKET_NAME} is too long: set XDG_RUNTIME_DIR to a shorter one.")
     return directory
 
 
 def make_private(directory: Path) -> None:
-    """Make a socket directory that only the caller can enter. Raises: UserError."""
-    for level in (directory.parents[1], directory.parent, directory):
-        level.mkdir(mode=0o700, exist_ok=True)
-        if level.stat().st_uid != os.getuid():
-            raise UserError(f"{level} belongs to another user. Set XDG_RUNTIME_DIR to a directory of your own.")
-    directory.chmod(0o700)
+    """Make a socket directory that only the caller can enter."""
+    directory.mkdir(mode=0o700)
 
 
 def remove_socket_dir(directory: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tesseract.backends.spec import ContainerSpec, GpuRequest, Mount, NetworkAttachment, PortBinding, UserMapping
 from tesseract.errors import InvalidValue
 from tesseract.serving import labels
+from tesseract.serving.checks import check_kept, engine_words
 from tesseract.serving.requests import ContainerRequest, RunRequest, ServeRequest
 from tesseract.serving.volumes import check_unique, parse_volume
 
@@ -91,8 +92,6 @@ def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> Cont
 
     mounts = _mounts(request, host)
     command = ["serve", "--port", str(api_port)]
-    if request.num_workers < 1:
-        raise InvalidValue(f"The number of workers must be at least 1, not {request.num_workers}.")
     if request.num_workers > 1:
         command += ["--num-workers", str(request.num_workers)]
     command += ["--host", bind_ip]
@@ -126,8 +125,6 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
     network = parse_network(request.network)
     env = _environment(request) | _option_variables(request)
     if request.output_file:
-        if request.output_path is None and "TESSERACT_OUTPUT_PATH" not in env and not request.volumes:
-            raise InvalidValue("A result in a file of the container would go with it: give --output-path, too.")
         env["TESSERACT_OUTPUT_FILE"] = request.output_file
     if request.profiling:
         env["TESSERACT_PROFILING"] = "1"
@@ -143,8 +140,13 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
             ports.append(PortBinding(port, "127.0.0.1", host.debugger_port))
     mounts = [*_mounts(request, host), *payload.mounts]
     check_unique(mounts)
+    if request.output_file and not (host.engine_args or request.engine_args):
+        check_kept(request.output_file, env.get("TESSERACT_OUTPUT_PATH", OUTPUT_DIR), mounts)
+    common = _common(request, host, image, name)
     return replace(
-        _common(request, host, image, name),
+        common,
+        # It is removed in any case, but not before its last state has been read.
+        raw_args=tuple(word for word in common.raw_args if word != "--rm"),
         command=(request.command, *payload.args),
         env=env,
         labels=labels.ownership(host.uid, request.owner),
@@ -193,7 +195,7 @@ def _common(request: ContainerRequest, host: Host, image: str, name: str) -> Con
         gpus=GpuRequest(tuple(request.gpus)) if request.gpus else None,
         memory=request.memory,
         read_only_root=request.read_only_root,
-        raw_args=(*host.engine_args, *request.engine_args),
+        raw_args=engine_words((*host.engine_args, *request.engine_args)),
     )
 
 
@@ -203,6 +205,8 @@ def _mounts(request: ContainerRequest, host: Host) -> list[Mount]:
         mounts.append(Mount("bind", _real_path(request.input_path, host), INPUT_DIR, read_only=True))
     if request.output_path is not None:
         mounts.append(Mount("bind", _real_path(request.output_path, host), OUTPUT_DIR))
+    elif request.read_only_root and OUTPUT_DIR not in (mount.target for mount in mounts):
+        mounts.append(Mount("tmpfs", "", OUTPUT_DIR, options=("mode=1777",)))  # each run writes its log there
     check_unique(mounts)
     return mounts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from collections.abc import Iterator
@@ -55,18 +56,19 @@ def is_free(host_ip: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host_ip, port))
-        except PermissionError:
-            return True  # the engine may be allowed what we are not; it has the last word
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE  # the engine may be allowed what we are not; it has the last word
     return True
 
 
 def free_port(host_ip: str) -> int:
-    """A port that the kernel says is free on `host_ip`."""
+    """A port that the kernel says is free on `host_ip`. Raises: InvalidValue if this machine has no such address."""
     family = socket.AF_INET6 if ":" in host_ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host_ip, 0))
+        try:
+            probe.bind((host_ip, 0))
+        except OSError as error:
+            raise InvalidValue(f"No port can be had on {host_ip}: {error.strerror}. Give another host IP.") from error
         return int(probe.getsockname()[1])
 
 

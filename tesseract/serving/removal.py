@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +50,8 @@ def teardown(
         if len(containers) == 1:  # also at interpreter exit, when no thread can be started any more
             remove(containers[0])
         else:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(min(_AT_ONCE, len(containers))) as pool:
                 list(pool.map(remove, containers))
         for network in sorted({name for container in containers for name in container.networks}):

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tesseract.backends.spec import ContainerInfo
 from tesseract.errors import UserError
+from tesseract.serving import values
 
 if TYPE_CHECKING:
     from tesseract.transfer.output import Output
 
 DEFAULT_STARTUP_TIMEOUT = 30.0
+
+# How the fields are read that a Python caller may pass in another type.
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    **dict.fromkeys(("network", "network_alias", "user", "userns", "memory", "output_format"), values.text),
+    **dict.fromkeys(("host_ip", "port", "token", "gpu_transport", "output_file"), values.text),
+    **dict.fromkeys(("volumes", "gpus", "args", "allowed_hosts"), values.texts),
+    **dict.fromkeys(("input_path", "output_path"), values.path),
+    "engine_args": values.words,
+    "environment": values.variables,
+    "ports": values.variables,
+    "runtime_config": values.mapping,
+    "num_workers": values.whole,
+    "startup_timeout": values.seconds,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +71,11 @@ class ContainerRequest:
     engine_args: Sequence[str] = ()
     owner: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, read in _READERS.items():
+            if hasattr(self, name):
+                object.__setattr__(self, name, read(name, getattr(self, name)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServeRequest(ContainerRequest):
@@ -82,7 +102,7 @@ class ServeRequest(ContainerRequest):
     runtime_config: Mapping[str, object] = field(default_factory=dict)
     gpu_transport: str | None = None
     skip_health_check: bool = False
-    startup_timeout: float = DEFAULT_STARTUP_TIMEOUT
+    startup_timeout: float | None = DEFAULT_STARTUP_TIMEOUT
     socket: bool = False
     token: str | None = None
     allowed_hosts: Sequence[str] = ()

@@ -15,7 +15,7 @@ from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec, NetworkAttachment
 from tesseract.deadline import Deadline
 from tesseract.errors import PortInUse, StartupFailed, UserError
-from tesseract.serving import data, labels, lookup, networks, paths, plan, ports, readiness
+from tesseract.serving import checks, data, labels, lookup, networks, paths, plan, ports, readiness
 from tesseract.serving.address import Address, address_of, reachable_ip
 from tesseract.serving.requests import Served, ServeRequest
 from tesseract.serving.signals import uninterrupted
@@ -34,6 +34,7 @@ def serve(request: ServeRequest, backend: Backend | None = None) -> Served:
 
     Raises: InvalidValue, ImageNotFound, TransferError, PortInUse, StartupFailed, StartupTimeout, EngineError.
     """
+    checks.check_server(request)
     if data.is_remote(request):
         lookup.find_image(lookup.engine(backend), request.image)  # before anything is moved in vain
     with data.localised(request, backend) as (local, output):

@@ -81,6 +81,12 @@ def test_a_missing_source_is_never_created(backend: Backend, python: Python, sha
     assert not (shared_dir / "absent").exists()
 
 
+def test_a_volume_is_made_once(backend: Backend, volume: str) -> None:
+    backend.ensure_volume(volume)
+    backend.ensure_volume(volume)
+    assert backend.volumes().count(volume) == 1
+
+
 def test_a_named_volume_is_writable_and_lasts(backend: Backend, python: Python, run: Run, volume: str) -> None:
     mounts = (Mount("volume", volume, "/cache"),)
     status, _, err, _ = run(python("open('/cache/x', 'w').write('kept')", mounts=mounts))

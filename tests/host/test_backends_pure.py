@@ -397,6 +397,12 @@ def test_words_of_docker_that_name_a_connection(programs: Path) -> None:
     assert sudo.dial == ("/usr/bin/sudo", "docker", "system", "dial-stdio")
 
 
+def test_an_empty_container_host_is_none(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINER_HOST", "")  # Podman itself would take it for an address
+    assert find_podman((str(_program(programs, "podman")),), "given").private
+    assert "CONTAINER_HOST" not in os.environ
+
+
 def test_a_runtime_directory_must_be_ours_alone(short_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     good = short_path / "good"
     good.mkdir(mode=0o700)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -56,24 +57,32 @@ def tesseract(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     [
         (["biuld"], "No such command 'biuld'. Did you mean 'build'?"),
         (["nothing-like-it"], "No such command 'nothing-like-it'."),
-        (["--loglevel", "loud", "ps"], "'loud' is not one of debug, info, warning, error, critical"),
-        (["--engine", "lxc", "ps"], "'lxc' is not one of auto, podman, docker"),
+        (["--loglevel", "loud", "ps"], 'Invalid value "loud" for --loglevel. Choose from: "debug", "info"'),
+        (["--engine", "lxc", "ps"], 'Invalid value "lxc" for --engine. Choose from: "auto", "podman", "docker".'),
         (["ps", "--format", "xml"], "--format"),
         (["ps", "--nonsense"], "Unknown option"),
-        (["serve"], "IMAGE"),
-        (["serve", "x", "y"], "y"),
+        (["serve"], "Missing argument IMAGE."),
+        (["serve", "x", "y"], "Unexpected argument 'y'."),
+        (["serve", "x", "--port"], "--port needs a value."),
+        (["serve", "x", "--port", "1", "--port", "2"], "--port may be given only once."),
+        (["serve", "x", "--num-worker", "2"], "Did you mean --num-workers?"),
+        (["init", "hello"], "Give the name as --name NAME."),
         (["serve", "x", "-e", "foo"], "Environment variable 'foo' must be in the format 'key=value'."),
         (["serve", "x", "-p", "http"], "must be single integer or a range"),
         (["serve", "x", "-p", "1-2-3"], "must be single integer or a range"),
         (["serve", "x", "-p", "9-8"], "start port must not be greater"),
         (["serve", "x", "-p", "70000"], "between 0 and 65535"),
         (["serve", "x", "--network-alias", "y"], "Network alias can only be used with a specified network."),
-        (["serve", "x", "--num-workers", "many"], "--num-workers"),
+        (["serve", "x", "--network", "host", "--network-alias", "y"], "can only be used with a specified network."),
+        (["serve", "x", "--num-workers", "many"], "Invalid value for --num-workers: 'many' is not a whole number."),
+        (["serve", "x", "--num-workers", "1.5"], "'1.5' is not a whole number."),
         (["serve", "x", "-f", "xml"], "json+base64"),
         (["run"], "Tesseract image name is required."),
         (["run", "x"], "Command is required. Are you sure your Tesseract image name is `x`?"),
-        (["run", "x", "serve"], "tesseract serve x"),
-        (["run", "x", "aply"], "abstract-eval, apply"),
+        (["run", "x", "serve"], "A one-shot run cannot serve. Use `tesseract serve IMAGE`."),
+        (["run", "x", "aply"], 'Invalid value "aply" for CMD. Choose from: "abstract-eval", "apply"'),
+        (["run", "x", "aply"], 'Did you mean "apply"?'),
+        (["run", "x", "apply", "{a", "b}"], "Unexpected argument 'b}'. Quote the payload as one word"),
         (["run", "x", "apply", "{}", "-e", "foo"], "Environment variables must be in the format 'key=value'."),
         (["teardown"], "Either container names or --all flag must be provided"),
         (["teardown", "x", "--all"], "but not both"),
@@ -100,7 +109,12 @@ def test_usage_error(args: list[str], message: str, here: Callable[..., Ended]) 
         (["serve", "x", "-v", "/does/not/exist:/y"], "Source path /does/not/exist does not exist"),
         (["serve", "x", "-i", "/does/not/exist"], "Path /does/not/exist provided as input path is not a directory"),
         (["serve", "x", "-o", "/proc/nope"], "Cannot make the output path /proc/nope"),
+        (["serve", "x", "-o", ""], "The output path is empty. Give a directory, or leave it out."),
         (["serve", "x", "-f", "json+binref"], "--output-path"),
+        (["serve", "x", "--host-ip", ""], "Invalid host IP ''"),
+        (["serve", "x", "--host-ip", "nowhere", "-p", "8000-8010"], "Invalid host IP 'nowhere'"),
+        (["serve", "x", "--startup-timeout", "-1"], "must be more than 0 seconds, not -1"),
+        (["serve", "x", "--token", ""], "Invalid token"),
         (["serve", "x", "--user", "ada"], "UID or UID:GID"),
         (["serve", "x", "-m", "much"], "Invalid memory limit 'much'"),
         (["serve", "x", "--num-workers", "0"], "at least 1"),
@@ -110,6 +124,7 @@ def test_usage_error(args: list[str], message: str, here: Callable[..., Ended]) 
         (["run", "x", "apply", "@/does/not/exist.json"], "Path /does/not/exist.json provided as input is not a file"),
         (["run", "x", "apply", "{}", "-v", "a"], "Invalid mount volume specification a"),
         (["run", "x", "apply", "{}", "-i", "/does/not/exist"], "is not a directory"),
+        (["run", "x", "apply", "{}", "--output-file", "r.json"], "/tesseract/output_data/r.json would go with"),
         (["run", "x", "apply", "{}", "--docker-args", "'"], "Check the quotes"),
     ],
 )
@@ -143,6 +158,26 @@ def test_no_engine_installed() -> None:
     result = tesseract("ps", PATH="/nonexistent", CONTAINER_HOST="", DOCKER_HOST="")
     assert result.returncode == 1
     assert "No container engine was found" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "address", "message"),
+    [
+        (
+            "CONTAINER_HOST",
+            "podman.sock",
+            "'podman.sock' (auto; CONTAINER_HOST is set) is no address of a Podman service",
+        ),
+        ("CONTAINER_HOST", "tcp://127.0.0.1:1", "Podman does not answer at tcp://127.0.0.1:1"),
+        ("CONTAINER_HOST", "tcp://nowhere.invalid:1", "Podman does not answer at tcp://nowhere.invalid:1"),
+        ("DOCKER_HOST", "tcp://127.0.0.1:1", "Docker does not answer at tcp://127.0.0.1:1"),
+    ],
+)
+def test_nobody_at_that_address(variable: str, address: str, message: str) -> None:
+    engine = "podman" if variable == "CONTAINER_HOST" else "docker"
+    result = tesseract("--engine", engine, "ps", **{"CONTAINER_HOST": "", variable: address})
+    assert result.returncode == 1
+    assert message.replace("auto", "TESSERACT_ENGINE says podman") in result.stderr
 
 
 BUG = """
@@ -208,3 +243,67 @@ def test_a_reader_that_has_enough() -> None:
     )
     assert result.stderr == ""
     assert result.stdout.strip() in ("0", "1", "141")
+
+
+def in_shell(command: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `tesseract` is ours; what it says of exit statuses comes last on stdout."""
+    line = f'tesseract() {{ {sys.executable} -m tesseract "$@"; }}; {command}; echo $?'
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=environment, timeout=60, check=False, **settings
+    )
+
+
+def test_closed_streams() -> None:
+    for command in ("tesseract runs . >&-", "tesseract runs . <&-", "tesseract runs . 2>&-"):
+        result = in_shell(command)
+        assert (result.stdout.splitlines()[-1], result.stderr) == ("0", "")
+    assert in_shell("tesseract biuld 2>&-").stdout == "2\n"
+
+
+def test_output_that_cannot_be_written() -> None:
+    result = in_shell("tesseract runs . >/dev/full")
+    assert result.stdout == "1\n"
+    assert result.stderr == " [-] Cannot write to standard output: No space left on device.\n [x] Aborting\n"
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    for command in ("run x apply {}", "build .", "serve x -v .:/data"):
+        result = in_shell(f"mkdir gone; cd gone; rmdir ../gone; tesseract {command}", cwd=tmp_path)
+        assert result.stdout == "1\n"
+        assert result.stderr.startswith(" [-] The working directory does not exist any more. Change to another one.")
+
+
+def test_a_name_that_is_no_text() -> None:
+    result = in_shell("tesseract run $'caf\\xe9' apply {}")
+    assert result.stdout == "1\n"
+    assert "[-] 'caf\\udce9' is not UTF-8 text" in result.stderr
+
+
+def test_terminals_of_any_width() -> None:
+    for width in ("1", "5", "0", "nonsense", "1000"):
+        result = tesseract("biuld", COLUMNS=width)
+        assert result.returncode == 2
+        words = result.stderr.replace("│", " ").split()
+        assert "'build'?" in words
+
+
+def on_a_terminal(*args: str, **env: str) -> str:
+    """What a command writes to a terminal that is its standard error."""
+    reader, writer = pty.openpty()
+    command = [sys.executable, "-m", "tesseract", *args]
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    subprocess.run(
+        command, stdin=writer, stdout=writer, stderr=writer, env={**environment, "TERM": "xterm", **env}, check=False
+    )
+    os.close(writer)
+    said = os.read(reader, 65536).decode()
+    os.close(reader)
+    return said
+
+
+def test_colours_are_for_terminals_that_want_them() -> None:
+    for args in (["runs", "/does/not/exist"], ["doctor", "runtime-dir"]):
+        assert "\033[3" in on_a_terminal(*args)
+        assert "\033[" not in on_a_terminal(*args, NO_COLOR="1")
+        assert "\033[" not in on_a_terminal(*args, TERM="dumb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,54 @@ def test_completion(shell: str) -> None:
     assert result.returncode == 0, result.stderr
     assert "teardown" in result.stdout
     assert "num-workers" in result.stdout
+
+
+COMPLETE = """
+source <("$1" -m tesseract --show-completion)
+while read -r line; do
+  eval "COMP_WORDS=($line)"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+  _tesseract
+  (IFS='|'; echo "${COMPREPLY[*]}")
+done
+"""
+
+
+def test_completion_in_bash(tmp_path: Path) -> None:
+    (tmp_path / "my solver").mkdir()
+    offered = {
+        "tesseract te": "teardown",
+        "tesseract --loglevel de": "debug",
+        "tesseract --loglevel debug serve --num": "--num-workers",
+        "tesseract run vectoradd app": "apply",
+        "tesseract run vectoradd apply --output-f": "--output-format|--output-file",
+        "tesseract init --recipe j": "jax",
+        "tesseract build my": "my solver",  # one name
+    }
+    done = subprocess.run(
+        ["bash", "-c", COMPLETE, "bash", sys.executable],
+        input="\n".join(offered) + "\n",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SHELL": "/bin/bash"},
+        cwd=tmp_path,
+        check=True,
+    )
+    assert done.stdout.splitlines() == list(offered.values())
+
+
+def test_completion_is_installed_or_says_why_not(tmp_path: Path) -> None:
+    def install(shell: str) -> subprocess.CompletedProcess[str]:
+        environment = {"SHELL": f"/bin/{shell}", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+        words = [sys.executable, "-m", "tesseract", "--install-completion"]
+        return subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+
+    assert install("bash").returncode == 0
+    installed = tmp_path / ".local/share/bash-completion/completions/tesseract"
+    assert "_tesseract" in installed.read_text()
+    assert str(installed) in (tmp_path / ".bashrc").read_text()
+    (tmp_path / ".config").touch()  # where fish wants a directory
+    failed = install("fish")
+    assert failed.returncode == 1
+    assert "cannot be installed" in failed.stderr
+    assert "--show-completion" in failed.stderr
+    assert "no completion for the shell 'tcsh'" in install("tcsh").stderr

@@ -111,6 +111,14 @@ def test_other_schemes_are_refused_at_once() -> None:
         Tesseract.from_url("ftp://x")
 
 
+def test_an_address_without_a_host_is_refused_at_once() -> None:
+    for nowhere in ("", "http://", "http:///path"):
+        with pytest.raises(ValueError, match="names no host"):
+            Tesseract.from_url(nowhere)
+    with pytest.raises(TypeError, match=r"None: expected http://HOST:PORT"):
+        Tesseract.from_url(None)
+
+
 def test_requests_carry_run_id_encoding_and_token(url: str) -> None:
     tesseract = Tesseract.from_url(f"{url}/prefix/", token="secret")
     seen = tesseract.apply({"x": 1}, run_id="a b")

@@ -242,7 +242,7 @@ def test_tags() -> None:
     assert image_tags(config, "dev") == ("mul:dev",)
     with pytest.raises(ValueError, match="Invalid tag"):
         image_tags(config, "a b")
-    with pytest.raises(ValidationError, match="name: 'X Y'"):
+    with pytest.raises(ValidationError, match=r"The name 'X Y' in tesseract_config\.yaml cannot name an image"):
         image_tags(projects.TesseractConfig(name="X Y"), None)
 
 
@@ -251,6 +251,9 @@ def test_base_image_names() -> None:
     assert qualified("user/image") == "docker.io/user/image"
     for full in ("localhost/x", "example.org/x", "example:5000/x"):
         assert qualified(full) == full
+    for none in ("", " ", "deb ian"):
+        with pytest.raises(ValidationError, match=rf"build_config\.base_image: '{none}' is not the name of an image"):
+            qualified(none)
 
 
 def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

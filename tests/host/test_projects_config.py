@@ -52,15 +52,25 @@ def test_versions(tmp_path: Path, version: str) -> None:
     ("config", "line"),
     [
         ("version: '1.0.0'\n", "name: Field required"),
-        ("name: x\nversion: 1.0\n", "version: Input should be a valid string (got 1.0)"),
+        ("name: x\nversion: 1.0\n", "version: Input should be a valid string (got 1.0). Put it in quotes."),
         ("name: x\nversion: '1.2'\n", "version: '1.2' is not a valid version number"),
         ("name: x\nversion: 1.0.0+x\n", "version: '1.0.0+x' is not a valid version number"),
         ("name: x\nenv: {A: 1}\n", "env.A: Input should be a valid string (got 1)"),
         ('name: x\nenv: {A: "a\\nb"}\n', "env.A: must not contain a line break"),
-        ("name: x\nnope: 1\n", "nope: Extra inputs are not permitted"),
+        (
+            "name: x\nnope: 1\n",
+            "nope: Extra inputs are not permitted (got 1). Known keys: build_config, description, env",
+        ),
+        ("name: x\nverison: '1.0.0'\n", "Did you mean 'version'?"),
+        ("name: x\nbuild_config: {base_imag: y}\n", "Did you mean 'base_image'?"),
+        ("name: x\nbuild_config: {requirements: {requirement_file: y}}\n", "Did you mean 'requirements_file'?"),
+        (
+            "name: x\nbuild_config: {host_credentials: [{host: a, secret_id: b, usrname: c}]}\n",
+            "Did you mean 'username'?",
+        ),
         (
             "name: x\nbuild_config: {extra_packages: git}\n",
-            "build_config.extra_packages: Input should be a valid tuple",
+            "build_config.extra_packages: Input should be a valid list (got 'git')",
         ),
         (
             "name: x\nbuild_config: {package_data: [[/etc/x, y]]}\n",
@@ -76,8 +86,13 @@ def test_versions(tmp_path: Path, version: str) -> None:
         ),
         (
             "name: x\nbuild_config: {requirements: {provider: poetry}}\n",
-            "build_config.requirements.provider: Input should be 'uv-pip'",
+            "build_config.requirements: provider must be 'uv-pip' or 'conda'",
         ),
+        (
+            "name: x\nbuild_config: {requirements: {provider: conda, python_version: '3.12'}}\n",
+            "build_config.requirements: python_version cannot be combined with the conda provider. Pin Python in",
+        ),
+        ("name: x\nbuild_config: {requirements: null}\n", "build_config.requirements: Input should be a valid mapping"),
         (
             "name: x\nbuild_config: {inherit_base_image_packages: true, requirements: {python_version: '3.12'}}\n",
             "build_config: python_version and inherit_base_image_packages exclude each other",
@@ -96,7 +111,8 @@ def test_versions(tmp_path: Path, version: str) -> None:
         ),
         ("- a\n", "must contain a YAML mapping."),
         ("", "must contain a YAML mapping."),
-        ("name: [\n", "Invalid YAML in "),
+        ("name: x\nversion: [1\n", "line 3, column 1: while parsing a flow sequence: expected ',' or ']'"),
+        ("name: \0\n", "Invalid YAML in "),
     ],
 )
 def test_faults_name_file_and_key(tmp_path: Path, config: str, line: str) -> None:
@@ -104,6 +120,7 @@ def test_faults_name_file_and_key(tmp_path: Path, config: str, line: str) -> Non
         projects.load(project(tmp_path, config))
     assert line in str(caught.value)
     assert "tesseract_config.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_older_spellings_are_accepted_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -186,6 +203,15 @@ def test_exclusive_options_are_found_in_overrides(tmp_path: Path) -> None:
         overridden(
             tmp_path, "build_config.requirements.python_version='3.12'", "build_config.inherit_base_image_packages=true"
         )
+
+
+def test_exclusive_options_may_change_places_in_any_order(tmp_path: Path) -> None:
+    inherits = "name: x\nbuild_config: {inherit_base_image_packages: true}\n"
+    changes = ("build_config.requirements.python_version='3.12'", "build_config.inherit_base_image_packages=false")
+    for order in (changes, changes[::-1]):
+        config = projects.load(project(tmp_path, inherits), dict(map(parse_override, order))).config
+        assert config.build_config.requirements.python_version == "3.12"
+        assert not config.build_config.inherit_base_image_packages
 
 
 # ---- published schema -----------------------------------------------------------------------------------------------

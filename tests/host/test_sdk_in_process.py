@@ -97,6 +97,11 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="Cannot load Tesseract API from") as caught:
         Tesseract.from_tesseract_api(broken)
     assert caught.value.__cause__ is not None
+    assert "no_such_module_anywhere" in str(caught.value)
+    for text, reason in (("raise SystemExit(3)\n", "SystemExit: 3"), ("x = 1\n", "must define the class InputSchema")):
+        broken.write_text(text)
+        with pytest.raises(RuntimeError, match=f"Cannot load Tesseract API from {broken}: .*{reason}"):
+            Tesseract.from_tesseract_api(broken)
 
 
 def test_each_object_has_a_configuration_of_its_own(tmp_path: Path) -> None:

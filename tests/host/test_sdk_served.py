@@ -176,6 +176,17 @@ def test_from_source_that_cannot_start(tmp_path: Path) -> None:
         pass
 
 
+def test_from_source_with_paths_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for options, message in (
+        ({"input_path": tmp_path / "nope"}, "nope provided as input path is not a directory"),
+        ({"output_path": tmp_path / "file/below"}, "Cannot make the output path .*: Not a directory"),
+    ):
+        tesseract = Tesseract.from_source(DEMO, python_executable=sys.executable, **options)
+        with pytest.raises(ValueError, match=message):
+            tesseract.serve()
+
+
 def test_the_server_goes_with_the_object(tmp_path: Path) -> None:
     tesseract = source(tmp_path)
     tesseract.serve()
@@ -222,3 +233,50 @@ def test_a_socket_in_the_file_system(tmp_path: Path) -> None:
         assert path.parent.stat().st_mode & 0o077 == 0
         other = Tesseract.from_url(f"http+unix://{quote(str(path), safe='')}")
         np.testing.assert_array_equal(other.apply(INPUTS)["y"], [0, 2, 4])
+
+
+def run_script(code: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_forked_processes_get_their_own_answers(server: Served) -> None:
+    code = """
+import multiprocessing, sys
+from tesseract_core import Tesseract
+
+tesseract = Tesseract.from_url(sys.argv[1])
+
+def call(number):
+    return [tesseract.apply({"a": [number, number, number + i]})["y"].tolist() for i in range(20)]
+
+call(0)  # leaves an open connection, which the children inherit
+with multiprocessing.get_context("fork").Pool(4) as pool:
+    answers = pool.map(call, range(1, 9), chunksize=1)
+assert answers == [[[2.0 * n, 2.0 * n, 2.0 * (n + i)] for i in range(20)] for n in range(1, 9)], answers
+"""
+    run_script(code, server.url)
+
+
+def test_a_forked_child_that_ends_leaves_the_server_to_its_parent(tmp_path: Path) -> None:
+    code = """
+import gc, os, sys
+from pathlib import Path
+from tesseract_core import Tesseract
+
+with Tesseract.from_source(sys.argv[1], python_executable=sys.executable) as tesseract:
+    output = Path(tesseract._shared.launcher._output_path)
+    if os.fork() == 0:
+        sys.exit()  # leaves the block and the interpreter
+    os.wait()
+    assert tesseract.health() == {"status": "ok"}
+    assert output.is_dir()
+assert not tesseract._shared.launcher._process
+del tesseract
+gc.collect()
+assert not output.exists()
+"""
+    run_script(code, str(DEMO))

@@ -12,7 +12,7 @@ from support.golden import check_golden
 
 from tesseract.backends.spec import ContainerSpec, Mount, UserMapping
 from tesseract.errors import InvalidValue
-from tesseract.serving import labels, plan
+from tesseract.serving import checks, labels, plan
 from tesseract.serving.requests import RunRequest, ServeRequest
 
 pytestmark = pytest.mark.fast
@@ -102,7 +102,6 @@ def test_run_plan() -> None:
         ({"user": "ada"}, "must be numeric UID or UID:GID"),
         ({"user": "1:2:3"}, "must be numeric UID or UID:GID"),
         ({"memory": "lots"}, "like 512m or 2g"),
-        ({"num_workers": 0}, "at least 1"),
         ({"gpu_transport": "nvlink"}, "must be one of none, cuda_ipc"),
         ({"gpu_transport": "cuda_ipc"}, "needs a GPU"),
         ({"gpu_transport": "cuda_ipc", "gpus": ["all"], "num_workers": 2}, "one worker"),
@@ -110,6 +109,8 @@ def test_run_plan() -> None:
         ({"volumes": ["a:/a", "a:/b"]}, "Path a is already mounted as a volume"),
         ({"volumes": ["a:/a", "b:/a/"]}, "Two volumes have the target /a"),
         ({"volumes": ["/data:/x"], "input_path": "/data"}, "Path /data is already mounted as a volume"),
+        ({"engine_args": ["--label=a", "-it"]}, "Engine argument -it: a Tesseract has no terminal"),
+        ({"engine_args": ["--tty=true"]}, "a Tesseract has no terminal"),
         ({"debugger": True, "environment": {"TESSERACT_DEBUGPY_PORT": "8000"}}, "other than the API's 8000"),
         (
             {
@@ -123,6 +124,74 @@ def test_run_plan() -> None:
 def test_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidValue, match=message):
         plan.serve_spec(ServeRequest(image="x", **settings), "x", "n", HOST)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_workers": 0}, "at least 1, not 0"),
+        ({"host_ip": ""}, "Invalid host IP '': must be an address of this machine"),  # an engine would open all of them
+        ({"host_ip": None}, "Invalid host IP 'None'"),
+        ({"host_ip": "localhost"}, "for example 127.0.0.1"),
+        ({"token": ""}, "Invalid token: must be one or more ASCII characters"),  # it would protect nothing
+        ({"token": "übermut"}, "Invalid token"),
+    ],
+)
+def test_refused_before_anything_is_looked_at(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        checks.check_server(ServeRequest(image="x", **settings))
+
+
+@pytest.mark.parametrize("host_ip", ["127.0.0.1", "0.0.0.0", "::1", "192.0.2.7"])
+def test_addresses_that_ports_may_bind_to(host_ip: str) -> None:
+    checks.check_server(ServeRequest(image="x", host_ip=host_ip, startup_timeout=None, token="auto"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"output_path": "/out", "output_file": "result.json"}, True),
+        ({"output_path": "/out", "output_file": "deep/down/result.json"}, True),
+        ({"output_path": "/out", "output_file": "../result.json"}, False),
+        ({"output_path": "/out", "output_file": "/result.json"}, False),
+        ({"output_file": "result.json"}, False),
+        ({"volumes": ["data:/data:rw"], "output_file": "/data/result.json"}, True),
+        ({"volumes": ["data:/data"], "output_file": "/data/result.json"}, False),  # read-only
+        ({"volumes": ["data:/data:rw"], "output_file": "result.json"}, False),
+        (
+            {
+                "volumes": ["data:/data:rw"],
+                "output_file": "result.json",
+                "environment": {"TESSERACT_OUTPUT_PATH": "/data"},
+            },
+            True,
+        ),
+        ({"output_file": "/data/result.json", "engine_args": ["--volume=data:/data"]}, True),  # the user's business
+    ],
+)
+def test_a_result_must_not_be_written_to_where_it_is_lost(settings: dict[str, Any], kept: bool) -> None:
+    request = RunRequest(image="x", command="apply", **settings)
+    if kept:
+        plan.run_spec(request, "sha", "n", HOST, plan.Payload())
+    else:
+        with pytest.raises(InvalidValue, match="would go with the container: give --output-path"):
+            plan.run_spec(request, "sha", "n", HOST, plan.Payload())
+
+
+def test_a_one_shot_container_is_removed_by_us() -> None:
+    request = RunRequest(image="x", command="apply", engine_args="--rm --label a=b")
+    assert plan.run_spec(request, "sha", "n", HOST, plan.Payload()).raw_args == ("--label", "a=b")
+
+
+def test_a_read_only_container_still_has_a_place_for_its_output() -> None:
+    def outputs(**settings: Any) -> list[Mount]:
+        spec = plan.run_spec(RunRequest(image="x", command="apply", **settings), "sha", "n", HOST, plan.Payload())
+        return [mount for mount in spec.mounts if mount.target == plan.OUTPUT_DIR]
+
+    assert [mount.kind for mount in outputs(read_only_root=True)] == ["tmpfs"]
+    assert [mount.kind for mount in outputs(read_only_root=True, output_path="/out")] == ["bind"]
+    assert outputs(read_only_root=True, volumes=[f"data:{plan.OUTPUT_DIR}:rw"])[0].source == "data"
+    assert not outputs()
 
 
 def test_environment_precedence_and_no_mutation() -> None:

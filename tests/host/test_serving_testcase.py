@@ -21,7 +21,7 @@ def test_relative_to_the_file(tmp_path: Path) -> None:
     request = with_test_defaults(RunRequest(image="x", command="test", args=["@cases/one.json"]), tmp_path)
     base = tmp_path.resolve() / "cases"
     assert request.input_path == base / "data"
-    assert request.volumes == [f"{base}/mesh:/mesh:rw", "cache:/cache"]
+    assert request.volumes == (f"{base}/mesh:/mesh:rw", "cache:/cache")
     assert request.user == "0:0"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tesseract.backends.spec import ContainerInfo, Mount, PublishedPort
 from tesseract.errors import InvalidValue, PortInUse
-from tesseract.serving import address_of, labels, ports, process, volumes
+from tesseract.serving import ServeRequest, address_of, labels, ports, process, volumes
 
 pytestmark = pytest.mark.fast
 
@@ -84,6 +84,72 @@ def _taken(wanted: ports.PortRange) -> list[int]:
         deque(map(found.append, ports.candidates(wanted, "127.0.0.1", engine_chooses=True)))
     assert len(found) <= ports.MAX_ATTEMPTS
     return found
+
+
+def test_an_address_that_this_machine_does_not_have() -> None:
+    assert ports.is_free("192.0.2.7", 8000)  # the engine's error says more than "busy" would
+    with pytest.raises(InvalidValue, match=r"No port can be had on 192\.0\.2\.7: .*Give another host IP"):
+        ports.free_port("192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"gpus": "all"}, ("all",)),
+        ({"gpus": 0}, ("0",)),
+        ({"gpus": [0, "1"]}, ("0", "1")),
+        ({"gpus": None}, ()),
+        ({"volumes": "/a:/b"}, ("/a:/b",)),
+        ({"engine_args": "--label 'a b'"}, ("--label", "a b")),
+        ({"engine_args": ["--label", "a b"]}, ("--label", "a b")),
+        ({"environment": {"THREADS": 1, "HOME": Path("/h"), "A": "b"}}, {"THREADS": "1", "HOME": "/h", "A": "b"}),
+        ({"port": 8000}, "8000"),
+        ({"user": 0}, "0"),
+        ({"memory": 536870912}, "536870912"),
+    ],
+)
+def test_what_python_callers_write_is_understood(given: dict[str, object], read: object) -> None:
+    request = ServeRequest(image="x", **given)
+    assert getattr(request, next(iter(given))) == read
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"volumes": {"/a": "/b"}}, "volumes must be a list of texts, not {'/a': '/b'}"),
+        ({"volumes": [("/a", "/b")]}, r"An item of volumes must be text, not \('/a', '/b'\)"),
+        ({"volumes": [None]}, "An item of volumes must be text, not None"),
+        ({"environment": ["A=b"]}, "environment must be a mapping from names to values"),
+        ({"environment": {"A": None}}, "environment\\['A'\\] must be text, not None"),
+        ({"runtime_config": {1.5: 2}}, "A key of runtime_config must be text, not 1.5"),
+        ({"num_workers": 1.5}, "num_workers must be a whole number, not 1.5"),
+        ({"num_workers": "2"}, "num_workers must be a whole number, not '2'"),
+        ({"startup_timeout": "10"}, "startup_timeout must be a number of seconds, not '10'"),
+        ({"network": 3.0}, "network must be text, not 3.0"),
+        ({"port": (8000, 8010)}, r"port must be text, not \(8000, 8010\)"),
+        ({"input_path": 3}, "input_path must be a path, not 3"),
+    ],
+)
+def test_what_cannot_be_meant_is_named(given: dict[str, object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ServeRequest(image="x", **given)
+
+
+def test_an_empty_path_is_no_working_directory() -> None:
+    for name in ("input_path", "output_path"):
+        with pytest.raises(InvalidValue, match=r"path is empty\. Give a directory, or leave it out"):
+            ServeRequest(image="x", **{name: ""})
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_startup_timeout_that_leaves_no_time(seconds: float) -> None:
+    with pytest.raises(InvalidValue, match=f"startup timeout must be more than 0 seconds, not {seconds}"):
+        ServeRequest(image="x", startup_timeout=seconds)
+
+
+def test_raw_arguments_with_an_open_quote() -> None:
+    with pytest.raises(InvalidValue, match="No closing quotation"):
+        ServeRequest(image="x", engine_args="--label 'a")
 
 
 def test_owner_is_alive_until_it_ends() -> None:

@@ -61,6 +61,11 @@ def test_unknown_image(tesseract_cli: Cli, command: list[str]) -> None:
     refused(tesseract_cli(*command), "Are you sure your tesseract image name is no-such?")
 
 
+def test_names_that_no_image_can_have(tesseract_cli: Cli) -> None:
+    for name in ("No-Such", "no such", "../no-such", "?no=such"):
+        refused(tesseract_cli("run", name, "health"), f"Are you sure your tesseract image name is {name}?")
+
+
 @pytest.mark.parametrize("command", ["serve", "run"])
 def test_not_a_tesseract(tesseract_cli: Cli, base_image: str, command: str) -> None:
     words = [base_image, "apply"] if command == "run" else [base_image]
@@ -209,6 +214,7 @@ def test_no_runtime_directory(image: str) -> None:
     )
     if result.returncode == 0:  # Podman's own fallback
         assert result.stdout == '{"status":"ok"}'
+        assert result.stderr.count("XDG_RUNTIME_DIR is not set") == 1
     else:
         refused(result, "XDG_RUNTIME_DIR")
 

@@ -175,7 +175,9 @@ def test_failed_check_shows_why(base_image: str, tesseract_cli: Cli, tmp_path: P
     result = tesseract_cli("build", folder, timeout=900)
     assert (result.returncode, result.stdout) == (1, "")
     assert "no_such_module" in result.stderr
-    assert "Error building Tesseract." in result.stderr
+    assert "Error building Tesseract. Checking the Tesseract (" in result.stderr
+    assert "failed. Its output is above." in result.stderr
+    assert "Using cache" not in result.stderr  # what went well is not shown
 
 
 def test_interrupt_leaves_nothing(base_image: str, tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ def test_init_needs_a_proper_name(tesseract_cli: Cli, tmp_path: Path) -> None:
     assert nameless.returncode == 2
     assert "Name must be provided" in nameless.stderr
     assert list(tmp_path.iterdir()) == []
+    unbuildable = tesseract_cli("init", "--name", "MySolver", cwd=tmp_path)
+    assert unbuildable.returncode == 0
+    assert "[!] The name 'MySolver' cannot name an image. Use lowercase letters" in unbuildable.stderr
 
 
 @pytest.mark.needs_engine("podman")

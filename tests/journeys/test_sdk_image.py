@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -181,6 +182,7 @@ def test_run_as_a_function(vectoradd: str) -> None:
         run_tesseract(vectoradd, "apply", ['{"inputs": {"a": [1], "b": [2, 3]}}'], stream_logs=lines.append)
     assert caught.value.exit_status == 2
     assert b"same length" in caught.value.stderr
+    assert "same length" in str(caught.value)  # what a traceback shows
     assert any("same length" in line for line in lines)
     with pytest.raises(ImageNotFound):
         run_tesseract("no-such-tesseract", "apply", ["{}"])
@@ -203,3 +205,48 @@ def test_facade(vectoradd: str) -> None:
     with pytest.raises(NotFound):
         client.containers.get("no-such-container")
     assert client.info()
+
+
+def test_facade_runs_any_image(tmp_path: Path) -> None:
+    client = CLIDockerClient()
+    name = f"facade-{secrets.token_hex(4)}"
+    shown = client.containers.run(
+        "debian:bookworm-slim",
+        "sh -c 'echo $THREADS; id -u; ls /data'",
+        environment={"THREADS": 4},
+        user=1234,
+        volumes={str(tmp_path): {"bind": "/data", "mode": "ro"}},
+        network=name,
+    )
+    assert shown == b"4\n1234\n"
+    with pytest.raises(NotFound):  # it was made for that one run
+        client.networks.get(name)
+
+
+def test_facade_of_a_running_container() -> None:
+    container = CLIDockerClient().containers.run("debian:bookworm-slim", ["sleep", "60"], detach=True)
+    try:
+        assert container.exec_run("echo 'one word'") == (0, b"one word\n")
+        assert container.exec_run(["echo", "one word"]) == (0, b"one word\n")
+        with pytest.raises(ContainerError, match=r"(?s)exit status 1:.*no-such-file"):
+            container.exec_run(["cat", "no-such-file"])
+        with pytest.raises(TimeoutError, match=rf"{container.name} did not end within 0\.2 s"):
+            container.wait(timeout=0.2)
+        container.stop()
+        assert container.wait()["StatusCode"] != 0
+    finally:
+        container.remove(force=True)
+
+
+def test_facade_volumes() -> None:
+    volumes = CLIDockerClient().volumes
+    name = f"facade-{secrets.token_hex(4)}"
+    with pytest.raises(NotFound):
+        volumes.get(name)
+    try:
+        assert volumes.create(name).name == name
+        assert volumes.create(name).name == name  # it exists
+        assert name in volumes.list()
+    finally:
+        volumes.get(name).remove()
+    assert name not in volumes.list()

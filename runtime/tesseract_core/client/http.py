@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,20 +52,8 @@ class HttpTransport(Transport):
         self.input_path = input_path
         self.output_path = output_path
         self._timeout = timeout
-        self._session = requests.Session()
-        self._session.headers["Content-Type"] = "application/json"
-        if token is not None:
-            self._session.auth = _Bearer(token)
-        parts = urlparse(self.url)
-        if parts.scheme == "http+unix":
-            self._base = f"http://localhost{parts.path}"
-            self._session.mount("http://", UnixAdapter(unquote(parts.netloc), pool_maxsize=_POOL_SIZE))
-        else:
-            self._base = self.url
-            adapter = requests.adapters.HTTPAdapter(pool_maxsize=_POOL_SIZE)
-            self._session.mount(f"{parts.scheme}://", adapter)
-        # Proxies and netrc of the environment are for the outside world; on loopback they would break or slow calls.
-        self._session.trust_env = parts.scheme != "http+unix" and parts.hostname not in _LOOPBACK
+        self._token = token
+        self._session, self._process = self._new_session(), os.getpid()
 
     negotiates = True
 
@@ -95,7 +84,24 @@ class HttpTransport(Transport):
         return schema
 
     def close(self) -> None:
-        self._session.close()
+        if self._process == os.getpid():
+            self._session.close()
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.headers["Content-Type"] = "application/json"
+        if self._token is not None:
+            session.auth = _Bearer(self._token)
+        parts = urlparse(self.url)
+        if parts.scheme == "http+unix":
+            self._base = f"http://localhost{parts.path}"
+            session.mount("http://", UnixAdapter(unquote(parts.netloc), pool_maxsize=_POOL_SIZE))
+        else:
+            self._base = self.url
+            session.mount(f"{parts.scheme}://", requests.adapters.HTTPAdapter(pool_maxsize=_POOL_SIZE))
+        # Proxies and netrc of the environment are for the outside world; on loopback they would break or slow calls.
+        session.trust_env = parts.scheme != "http+unix" and parts.hostname not in _LOOPBACK
+        return session
 
     def _log_file(self, run_id: str) -> Path:
         if self.output_path is None:
@@ -116,6 +122,10 @@ class HttpTransport(Transport):
     def _send(
         self, method: str, route: str, body: bytes | None = None, *, run_id: str | None = None, accept: str = "*/*"
     ) -> bytes:
+        if self._process != os.getpid():
+            # A forked child has the parent's open connections, too: with both using them, answers would be mixed up.
+            self._session, self._process = self._new_session(), os.getpid()
+
         def send() -> requests.Response:
             return self._session.request(
                 method,
@@ -140,13 +150,19 @@ class HttpTransport(Transport):
 def clean_url(url: str) -> str:
     """Add a missing scheme; drop query, fragment, parameters and trailing slashes.
 
-    Raises: requests.exceptions.InvalidSchema (a ValueError) for a scheme that is not supported.
+    Raises:
+        requests.exceptions.InvalidSchema (a ValueError): The scheme is not supported.
+        requests.exceptions.InvalidURL (a ValueError): There is no host in it.
+        TypeError: It is no text.
     """
+    expected = "expected http://HOST:PORT, https://... or http+unix://<percent-encoded path>"
+    if not isinstance(url, str):
+        raise TypeError(f"Cannot talk to {url!r}: {expected}")
     parts = urlparse(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https", "http+unix"):
-        raise requests.exceptions.InvalidSchema(
-            f"Cannot talk to {url!r}: expected http://HOST:PORT, https://... or http+unix://<percent-encoded path>"
-        )
+        raise requests.exceptions.InvalidSchema(f"Cannot talk to {url!r}: {expected}")
+    if not parts.netloc:
+        raise requests.exceptions.InvalidURL(f"Cannot talk to {url!r}, which names no host: {expected}")
     return urlunparse((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", "", ""))
 
 

@@ -34,7 +34,7 @@ class InProcessTransport(Transport):
 
     Raises:
         FileNotFoundError: There is no such file.
-        RuntimeError: It is no file, or cannot be imported.
+        RuntimeError: It is no file, cannot be imported, or is no complete API.
     """
 
     negotiates = False
@@ -68,8 +68,13 @@ class InProcessTransport(Transport):
         # User code may assume that it is never entered twice at once; it may well call itself.
         self._lock = threading.RLock()
         with self._configured():
-            from tesseract_core.runtime.core import create_endpoints
+            from tesseract_core.runtime.core import check_tesseract_api, create_endpoints
 
+            try:
+                check_tesseract_api(self._module)
+            except TypeError as error:
+                where = settings.get("api_path", self._module.__name__)
+                raise RuntimeError(f"Cannot load Tesseract API from {where}: {error}") from error
             self._endpoints = {endpoint.__name__: endpoint for endpoint in create_endpoints(self._module)}
 
     def call(
@@ -131,7 +136,7 @@ def _load(path: Path) -> ModuleType:
     try:
         module: ModuleType = load_module_from_path(path)
     except Exception as error:
-        raise RuntimeError(f"Cannot load Tesseract API from {path}") from error
+        raise RuntimeError(f"Cannot load Tesseract API from {path}: {error}") from error
     return module
 
 

@@ -61,6 +61,7 @@ class _Shared:
         self.last_logs = ""
         self.lock = threading.RLock()
         self.finalizer: weakref.finalize[Any, Any] | None = None
+        self.owner_pid = os.getpid()
 
 
 class Tesseract(Endpoints):
@@ -191,8 +192,9 @@ class Tesseract(Endpoints):
             if shared.transport is not None:
                 raise RuntimeError("Tesseract is already being served.")
             shared.transport = shared.launcher.start()
+            shared.owner_pid = os.getpid()
             # At interpreter exit, too. Bound to what the views share, so that a view keeps the server alive.
-            shared.finalizer = weakref.finalize(shared, _abandon, shared.launcher, shared.transport, os.getpid())
+            shared.finalizer = weakref.finalize(shared, _abandon, shared.launcher, shared.transport, shared.owner_pid)
 
     def teardown(self) -> None:
         """End the server and remove its container. It can be served again.
@@ -229,7 +231,7 @@ class Tesseract(Endpoints):
             return
         if shared.launcher is None:
             shared.transport.close()
-        else:
+        elif shared.owner_pid == os.getpid():  # a forked child leaves its parent's server alone
             self.teardown()
 
     def server_logs(self) -> str:

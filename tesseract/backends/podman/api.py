@@ -70,7 +70,12 @@ class PodmanApi(EngineApi):
             with _without_progress_bars():
                 from podman.api.client import APIClient
 
-            self._client = APIClient(base_url=self.endpoint.url, version=API_VERSION)
+            try:
+                self._client = APIClient(base_url=self.endpoint.url, version=API_VERSION)
+            except ValueError as exc:
+                raise EngineUnavailable(
+                    f"'{self.url}' ({self.why}) is no address of a Podman service, such as unix:///PATH: {exc}."
+                ) from exc
         return self._client
 
 

@@ -70,6 +70,8 @@ def find(executable: tuple[str, ...] | None, why: str, environ: Mapping[str, str
     Raises:
         EngineUnavailable: Podman is neither installed nor named by `CONTAINER_HOST`.
     """
+    if os.environ.get("CONTAINER_HOST") == "":
+        del os.environ["CONTAINER_HOST"]  # to Podman an empty one is no address; to everybody else it is none at all
     words = executable or _installed()
     named, plain = _connection_words(words) if words else (None, words)
     if named:

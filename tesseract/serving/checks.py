@@ -1,0 +1,45 @@
+"""Values that make no sense, whatever the machine and the engine are like."""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from collections.abc import Sequence
+
+from tesseract.backends.spec import Mount
+from tesseract.errors import InvalidValue
+from tesseract.serving.requests import ServeRequest
+
+
+def check_server(request: ServeRequest) -> None:
+    """Check the values that need no look at the host. Raises: InvalidValue."""
+    if request.num_workers < 1:
+        raise InvalidValue(f"The number of workers must be at least 1, not {request.num_workers}.")
+    try:
+        ipaddress.ip_address(request.host_ip)
+    except ValueError:
+        raise InvalidValue(
+            f"Invalid host IP '{request.host_ip}': must be an address of this machine, for example 127.0.0.1, or "
+            "0.0.0.0 for all of them."
+        ) from None
+    if request.token is not None and not re.fullmatch(r"[\x21-\x7e]+", request.token):
+        raise InvalidValue("Invalid token: must be one or more ASCII characters without spaces; auto makes one.")
+
+
+def check_kept(output_file: str, output_dir: str, mounts: Sequence[Mount]) -> None:
+    """Raises: InvalidValue if the result would be written to a place that goes with the container."""
+    path = posixpath.normpath(posixpath.join(output_dir, output_file))
+    kept = (posixpath.normpath(mount.target) for mount in mounts if not mount.read_only and mount.kind != "tmpfs")
+    if not any(path.startswith(f"{directory}/") for directory in kept):
+        raise InvalidValue(
+            f"The result in {path} would go with the container: give --output-path, and an --output-file below it."
+        )
+
+
+def engine_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words for the engine. Raises: InvalidValue for a terminal, which would mix what a container writes."""
+    for word in words:
+        if word.partition("=")[0] == "--tty" or re.fullmatch(r"-[di]*t[di]*", word):
+            raise InvalidValue(f"Engine argument {word}: a Tesseract has no terminal. Leave it out.")
+    return words
