@@ -28,13 +28,9 @@ class Image:
     """
 
     def __init__(self, info: ImageInfo) -> None:
-        self.id = info.id
+        self.id, self.short_id = info.id, info.short_id
         self.tags = list(info.tags)
         self.attrs = dict(info.attrs)
-
-    @property
-    def short_id(self) -> str:
-        return self.id[: len("sha256:") + 12] if self.id.startswith("sha256:") else self.id[:12]
 
     def __repr__(self) -> str:
         return f"<Image: {', '.join(self.tags) or self.short_id}>"

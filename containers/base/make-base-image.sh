@@ -24,27 +24,25 @@ name=${name:-docker.io/library/debian:$suite-slim}
 recipe=$(cat "$0" <(echo "$suite $include") | sha256sum | cut -c1-12)
 tar=${tar:-${XDG_CACHE_HOME:-$HOME/.cache}/tesseract/base/$suite-$recipe.tar}
 
-command -v mmdebstrap >/dev/null || {
-  echo "make-base-image.sh: mmdebstrap is missing; install it: apt-get install mmdebstrap" >&2
-  exit 3
-}
-mode=root
-if [ "$(id -u)" != 0 ]; then
-  mode=unshare
-  for file in /etc/subuid /etc/subgid; do
-    grep -q "^\($(id -un)\|$(id -u)\):" $file || {
-      echo "make-base-image.sh: $(id -un) has no range in $file;" \
-        "add one: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)" >&2
-      exit 3
-    }
-  done
-fi
-
-# In bookworm the package usrmerge would bring perl along (50 MB); the hook merges /usr beforehand.
-merged=()
-[ "$suite" != bookworm ] || { merged=(--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr); include=usr-is-merged,$include; }
-
-if [ ! -s "$tar" ]; then
+make_archive() {
+  command -v mmdebstrap >/dev/null || {
+    echo "make-base-image.sh: mmdebstrap is missing; install it: apt-get install mmdebstrap" >&2
+    exit 3
+  }
+  mode=root
+  if [ "$(id -u)" != 0 ]; then
+    mode=unshare
+    for file in /etc/subuid /etc/subgid; do
+      grep -q "^\($(id -un)\|$(id -u)\):" $file || {
+        echo "make-base-image.sh: $(id -un) has no range in $file;" \
+          "add one: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)" >&2
+        exit 3
+      }
+    done
+  fi
+  # In bookworm the package usrmerge would bring perl along (50 MB); the hook merges /usr beforehand.
+  merged=()
+  [ "$suite" != bookworm ] || { merged=(--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr); include=usr-is-merged,$include; }
   mkdir -p "$(dirname "$tar")"
   unfinished=$tar.$$
   trap 'rm -f "$unfinished"' EXIT
@@ -59,7 +57,9 @@ if [ ! -s "$tar" ]; then
   mv "$unfinished" "$tar"
   trap - EXIT
   rm -f "$tar.log"
-fi
+}
+
+[ -s "$tar" ] || make_archive
 [ $import = 1 ] || { echo "$tar"; exit 0; }
 podman import --quiet --change 'CMD ["/bin/bash"]' \
   --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$tar" "$name"

@@ -6,7 +6,8 @@
 # COMMAND there. Idempotent, and quiet unless something has to be installed.
 #
 # Settings (root only): TESSERACT_DEV_USER (default tesseract-dev), TESSERACT_DEV_PASS (names of variables to hand over),
-# TESSERACT_DEV_PACKAGES (further Debian packages), TESSERACT_DEV_STAY=1 (run in the current directory, copy nothing).
+# TESSERACT_DEV_PACKAGES (further Debian packages), TESSERACT_DEV_STAY=1 (run in the current directory, copy nothing),
+# TESSERACT_DEV_NAMESPACE (another mount namespace than provision.sh's).
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 tree=$(dirname "$(dirname "$here")")
@@ -35,8 +36,9 @@ vars=(HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/bash LANG="${LANG:-C.
       XDG_RUNTIME_DIR="/run/user/$uid" PATH="$home/.local/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
 for name in CI SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE PIP_CERT http_proxy https_proxy no_proxy \
             HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_DEFAULT_TIMEOUT UV_DEFAULT_INDEX PYTEST_ADDOPTS \
-            TESSERACT_DOCKER_TEST_HOST TESSERACT_ROOTFUL_PODMAN_TEST_HOST TESSERACT_UPDATE_GOLDEN ${TESSERACT_DEV_PASS:-}; do
+            TESSERACT_DOCKER_TEST_HOST TESSERACT_ROOTFUL_PODMAN_TEST_HOST TESSERACT_ROOTLESS_DOCKER_TEST_HOST \
+            TESSERACT_UPDATE_GOLDEN ${TESSERACT_DEV_PASS:-}; do
   [ -z "${!name+x}" ] || vars+=("$name=${!name}")
 done
-exec nsenter --mount=/run/tesseract-dev/mnt setpriv --reuid "$uid" --regid "$gid" --init-groups env -i "${vars[@]}" \
+exec nsenter --mount="${TESSERACT_DEV_NAMESPACE:-/run/tesseract-dev/mnt}" setpriv --reuid "$uid" --regid "$gid" --init-groups env -i "${vars[@]}" \
   sh -c 'cd "$1" 2>/dev/null || cd; shift; exec "$@"' sh "$target" "$@"

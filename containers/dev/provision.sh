@@ -2,7 +2,8 @@
 # provision.sh USER - make a root-owned Debian machine able to run rootless containers as USER.
 #
 # 1. packages            only those that are missing
-# 2. USER                with 65536 subordinate uids and gids, and containers.conf for a machine without systemd
+# 2. USER                with 65536 subordinate uids and gids, a supplementary group, and containers.conf for a machine
+#                        without systemd
 # 3. devices             /dev/net/tun and /dev/fuse for everybody
 # 4. mount namespace     pinned at /run/tesseract-dev/mnt: unified cgroups (crun refuses hybrid ones), shared mounts and a
 #                        fresh XDG_RUNTIME_DIR. The machine's own mounts stay as they are.
@@ -26,6 +27,9 @@ if [ -n "$missing" ]; then
 fi
 
 id "$user" >/dev/null 2>&1 || useradd -m -s /bin/bash "$user"
+# A supplementary group, as people have for the directories of a project: containers have to keep it.
+groupadd -f "$user-project"
+id -nG "$user" | grep -qw -- "$user-project" || usermod -aG "$user-project" "$user"
 uid=$(id -u "$user") gid=$(id -g "$user") home=$(getent passwd "$user" | cut -d: -f6)
 for file in /etc/subuid /etc/subgid; do
   touch $file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,14 +20,19 @@ from tesseract.errors import (
     APIError,
     ContainerNotFound,
     EngineError,
+    EngineUnavailable,
     GpuNotFound,
     ImageNotFound,
     NetworkNotFound,
     NotFound,
 )
 
+logger = logging.getLogger("tesseract.backends")
+
 CLEAN_UP_TIMEOUT = 30.0
 OWNED = "org.tesseract."
+# Why a removal fails that succeeds a moment later: somebody else removes it, it ends, its file system is still in use.
+_IN_TRANSITION = ("already in progress", "state improper", "resource busy")
 
 
 class RestBackend:
@@ -135,16 +141,14 @@ class RestBackend:
 
     def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None) -> None:
         query, path = self._remove_query(force), f"/containers/{quote(reference)}"
-        for again in (True, True, False):
+        for pause in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, None):
             try:
                 self.api.request("DELETE", path, params=query, accept=(404,), deadline=deadline)
                 return
             except APIError as exc:
-                if "already in progress" in str(exc):  # somebody else removes it at this moment
-                    return
-                if not (again and "state improper" in str(exc)):  # it ended at this moment
+                if pause is None or not any(words in str(exc) for words in _IN_TRANSITION):
                     raise
-            time.sleep(0.1)
+            time.sleep(pause)
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
     def volumes(self) -> list[str]:
@@ -180,10 +184,14 @@ class RestBackend:
             yield from (payload for _, payload in frames(answer.read))
 
     def _clean_up(self, reference: str | None) -> None:
-        """Best effort, and with time of its own: what went wrong is being reported already."""
+        """With time of its own, and without raising: what went wrong before is what the caller has to know."""
         if reference is not None:
-            with suppress(EngineError):
+            try:
                 self.remove(reference, deadline=Deadline(CLEAN_UP_TIMEOUT))
+            except EngineUnavailable:  # which is being reported
+                pass
+            except EngineError as exc:
+                logger.warning("Container %s could not be removed: %s", reference, exc)
 
 
 def label_filter(labels: Mapping[str, str] | None) -> dict[str, list[str]] | None:

@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from tesseract.errors import EngineUnavailable
@@ -36,17 +35,14 @@ def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
         ):
             if base != candidates[0] or (not configured and uid != 0):
                 reason = f"XDG_RUNTIME_DIR ({configured}) is not usable" if configured else "XDG_RUNTIME_DIR is not set"
-                _warn_once(f"{reason}; using {base}. A login session (ssh, machinectl shell) sets it.")
+                logger.warning("%s; using %s. A login session (ssh, machinectl shell) sets it.", reason, base)
+                if environ is os.environ:  # Podman and its storage library would fall back to different directories
+                    os.environ["XDG_RUNTIME_DIR"] = str(base)
             return path
     raise EngineUnavailable(
         f"No directory for Podman's sockets is usable (tried {', '.join(map(str, candidates))}): set XDG_RUNTIME_DIR "
         "to a directory of yours with mode 0700, or log in through ssh or 'machinectl shell' instead of su or sudo."
     )
-
-
-@cache
-def _warn_once(text: str) -> None:
-    logger.warning("%s", text)
 
 
 def _private(base: Path, uid: int) -> bool:

@@ -192,6 +192,11 @@ class ImageInfo:
     entrypoint: tuple[str, ...] = ()
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def short_id(self) -> str:
+        """The first twelve digits of the id, after `sha256:` where the engine writes that."""
+        return self.id[: len("sha256:") + 12] if self.id.startswith("sha256:") else self.id[:12]
+
 
 @dataclass(frozen=True)
 class PublishedPort:

@@ -85,7 +85,7 @@ def build(
     for old in result.removed:
         logger.debug("Removed the image %s, which no tag named any more", old[:12])
     sizes = human_size(image.size) + (f", {human_size(image.mapped_size)} mapped" if image.mapped_size else "")
-    logger.info("Built image %s (%s), %s", image.id[:12], sizes, list(result.tags))
+    logger.info("Built image %s (%s), %s", image.short_id, sizes, list(result.tags))
     print_json(list(result.tags))
 
 

@@ -28,7 +28,7 @@ def list_images(*, format: output.Format = "table") -> None:
         ["ID", "Tags", "Name", "Version", "Size", "Mapped", "Description"],
         [
             [
-                row.id[:19] if row.id.startswith("sha256:") else row.id[:12],
+                row.short_id,
                 str(list(row.tags)),
                 row.name,
                 row.version,

@@ -13,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec
 from tesseract.errors import UserError
 from tesseract.serving import labels
+from tesseract.serving.lookup import engine
 from tesseract.serving.requests import ContainerRequest
 from tesseract.transfer.remote import is_url
 
@@ -31,10 +33,11 @@ def is_remote(request: ContainerRequest) -> bool:
 
 
 @contextmanager
-def localised(request: Request) -> Iterator[tuple[Request, Output | None]]:
+def localised(request: Request, backend: Backend | None) -> Iterator[tuple[Request, Output | None]]:
     """The request with local directories in place of URLs, and its output if that belongs at a URL.
 
-    If the block fails, output without a file in it is removed; else its place is logged.
+    If the block fails, output without a file in it is removed; else its place is logged. What containers of `backend`
+    have mounted stays in the cache.
 
     Raises: InvalidValue, TransferError, UserError.
     """
@@ -46,7 +49,7 @@ def localised(request: Request) -> Iterator[tuple[Request, Output | None]]:
         request = replace(request, output_path=output.directory)
     try:
         if is_url(str(request.input_path)):
-            request = replace(request, input_path=_fetched(str(request.input_path)))
+            request = replace(request, input_path=_fetched(str(request.input_path), backend))
         yield request, output
     except BaseException:
         if output is not None:
@@ -54,11 +57,16 @@ def localised(request: Request) -> Iterator[tuple[Request, Output | None]]:
         raise
 
 
-def labelled(spec: ContainerSpec, output: Output | None) -> ContainerSpec:
-    """The container with labels that say where its output is and where that belongs."""
-    if output is None:
-        return spec
-    ours = {labels.OUTPUT_DIR: str(output.directory), labels.OUTPUT_URL: output.shown_url}
+def labelled(spec: ContainerSpec, request: ContainerRequest, output: Output | None) -> ContainerSpec:
+    """The container with labels that say which entry of the cache it mounts, and where its output is and belongs."""
+    ours = {}
+    if request.input_path is not None:
+        from tesseract.transfer.fetch import cache_dir
+
+        if Path(request.input_path).is_relative_to(cache_dir()):
+            ours[labels.INPUT_DIR] = str(request.input_path)
+    if output is not None:
+        ours |= {labels.OUTPUT_DIR: str(output.directory), labels.OUTPUT_URL: output.shown_url}
     return replace(spec, labels={**spec.labels, **ours})
 
 
@@ -89,9 +97,15 @@ def output_of(container: ContainerInfo) -> Output | None:
     return Output.at(Path(directory))
 
 
-def _fetched(url: str) -> Path:
+def _fetched(url: str, backend: Backend | None) -> Path:
     from tesseract.transfer.fetch import fetch
     from tesseract.transfer.progress import shown
 
     with shown("Fetching") as on_progress:
-        return fetch(url, on_progress)
+        return fetch(url, on_progress, in_use=lambda: _mounted(engine(backend)))
+
+
+def _mounted(backend: Backend) -> set[Path]:
+    """The entries of the cache that containers have mounted, running or not."""
+    containers = backend.containers(all=True, labels={labels.INPUT_DIR: ""})
+    return {Path(container.labels[labels.INPUT_DIR]) for container in containers}

@@ -15,6 +15,7 @@ SOCKET = "org.tesseract.socket"
 HOST_IP = "org.tesseract.host-ip"
 OUTPUT_URL = "org.tesseract.output-url"
 OUTPUT_DIR = "org.tesseract.output-dir"
+INPUT_DIR = "org.tesseract.input-dir"
 
 
 class _HasEnv(Protocol):

@@ -16,6 +16,7 @@ class ImageRow:
     """One tagged Tesseract image. Sizes in bytes; `mapped_size` is what copies for user mappings take besides."""
 
     id: str
+    short_id: str
     name: str
     tags: tuple[str, ...]
     version: str
@@ -43,6 +44,7 @@ def images(backend: Backend | None = None) -> list[ImageRow]:
     rows = [
         ImageRow(
             id=image.id,
+            short_id=image.short_id,
             name=image.env.get("TESSERACT_NAME", ""),
             tags=tuple(sorted(image.tags)),
             version=image.env.get("TESSERACT_VERSION", ""),

@@ -33,7 +33,7 @@ def run_once(request: RunRequest, stdout: ByteSink, stderr: ByteSink, backend: B
         request = with_test_defaults(request, Path.cwd())
     if data.is_remote(request):
         find_image(engine(backend), request.image)  # before anything is moved in vain
-    with data.localised(request) as (local, output):
+    with data.localised(request, backend) as (local, output):
         status, container = _run(local, output, stdout, stderr, backend)
         return RunResult(status, container, data.deliver([output]) if output else None)
 
@@ -45,7 +45,7 @@ def _run(
     paths.prepare(request, host)
     with payload.staged(request.args, Path.cwd()) as staged:
         name = plan.new_name()
-        spec = data.labelled(plan.run_spec(request, request.image, name, host, staged), output)
+        spec = data.labelled(plan.run_spec(request, request.image, name, host, staged), request, output)
         check_sources(spec.mounts)
         backend = engine(backend)
         image = find_image(backend, request.image)

@@ -37,7 +37,7 @@ def serve(request: ServeRequest, backend: Backend | None = None) -> Served:
     checks.check_server(request)
     if data.is_remote(request):
         lookup.find_image(lookup.engine(backend), request.image)  # before anything is moved in vain
-    with data.localised(request) as (local, output):
+    with data.localised(request, backend) as (local, output):
         return replace(_serve(local, output, backend), output=output)
 
 
@@ -48,7 +48,7 @@ def _serve(request: ServeRequest, output: Output | None, backend: Backend | None
     network = plan.parse_network(request.network, request.network_alias)
     _check_reachable(request, network)
     for port in _host_ports(request, network):
-        spec = data.labelled(_plan(request, network, port), output)
+        spec = data.labelled(_plan(request, network, port), request, output)
         backend = lookup.engine(backend)
         image = lookup.find_image(backend, request.image, deadline)
         try:

@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,11 @@ from tesseract.transfer.remote import RemoteFile, TransferError, listing, open_u
 
 DEFAULT_LIMIT = 20 * 1000**3
 """Bytes that the cache may take; `TESSERACT_CACHE_LIMIT` says otherwise."""
-RECENT = 24 * 3600.0
-"""Seconds for which an entry that was used is never evicted: a container may have it mounted."""
+RECENT = 3600.0
+"""Seconds for which an entry that was used is never evicted: a container that mounts it may be about to be made."""
+
+InUse = Callable[[], Collection[Path]]
+"""Tells which entries must not be evicted."""
 
 URL_FILE = "url"
 """Beside the entries of a URL: the URL, without credentials."""
@@ -43,13 +46,14 @@ def cache_dir() -> Path:
     return Path(base) / "tesseract" / "inputs"
 
 
-def fetch(url: str, on_progress: OnProgress | None = None, cache: Path | None = None) -> Path:
+def fetch(url: str, on_progress: OnProgress | None = None, cache: Path | None = None, in_use: InUse = tuple) -> Path:
     """Make the data below `url` available as a local directory.
 
     Args:
         url: Anything that fsspec reads: `s3://bucket/prefix`, `http://...`, `ftp://...`.
         on_progress: Told about what arrives.
         cache: Directory of the cache.
+        in_use: Asked for the entries that containers mount, if the cache is too large.
 
     Returns:
         A directory that nobody changes any more.
@@ -71,7 +75,7 @@ def fetch(url: str, on_progress: OnProgress | None = None, cache: Path | None = 
             f"The cache {place} cannot be written: {problem.strerror}. `tesseract cache` shows what it holds; "
             "XDG_CACHE_HOME moves it."
         ) from problem
-    evict(place, keep=entry)
+    evict(place, lambda: {entry, *in_use()})
     return entry
 
 
@@ -96,18 +100,21 @@ def cache_limit() -> int:
         raise InvalidValue(f"TESSERACT_CACHE_LIMIT={text}: must be a number of bytes.") from None
 
 
-def evict(cache: Path, keep: Path | None = None, limit: int | None = None) -> None:
+def evict(cache: Path, in_use: InUse = tuple, limit: int | None = None) -> None:
     """Remove the entries that were not used for the longest time until the cache is within its limit."""
     if limit is None:
         limit = cache_limit()
     marks = sorted(cache.glob(f"*/*{COMPLETE}"), key=lambda mark: mark.stat().st_mtime)
     sizes = {mark: size_of(mark.with_name(mark.name.removesuffix(COMPLETE))) for mark in marks}
     total = sum(sizes.values())
+    if total <= limit:
+        return
+    kept = in_use()
     for mark in marks:
         entry = mark.with_name(mark.name.removesuffix(COMPLETE))
         if total <= limit:
             return
-        if entry == keep or time.time() - mark.stat().st_mtime < RECENT:
+        if entry in kept or time.time() - mark.stat().st_mtime < RECENT:
             continue
         mark.unlink()
         shutil.rmtree(entry, ignore_errors=True)

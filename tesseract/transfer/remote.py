@@ -99,11 +99,7 @@ def _file(fs: Any, root: str, path: str, info: dict[str, Any]) -> RemoteFile:
     if ".." in name.split("/"):
         raise ValueError(f"unsafe name {name!r}")
     version = next(
-        (
-            str(info[key])
-            for key in ("ETag", "etag", "mtime", "modify", "LastModified", "Last-Modified")
-            if info.get(key)
-        ),
+        (str(info[key]) for key in _VERSIONS if info.get(key)),
         "",
     )
     size = info.get("size")

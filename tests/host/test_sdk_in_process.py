@@ -82,6 +82,8 @@ def test_errors(demo: Tesseract) -> None:
     assert "Traceback" in text
     assert "in apply" in text
     assert "Error running Tesseract API apply: kaboom" in text
+    with pytest.raises(RuntimeError, match="Error running Tesseract API apply: 7"):
+        demo.apply({"a": [1, 2, 3], "mode": "exit"})
     assert caught.value.__suppress_context__
 
 

@@ -144,6 +144,8 @@ def test_the_cache_keeps_within_its_limit(s3: str, tmp_path: Path) -> None:
     old, new = (fetch(f"{s3}/{name}", cache=tmp_path) for name in ("old", "new"))
     mark = old.with_name(old.name + ".complete")
     os.utime(mark, (0, 0))
+    evict(tmp_path, lambda: {old}, limit=1500)
+    assert old.exists(), "a container has it mounted"
     evict(tmp_path, limit=1500)
     assert not old.exists()
     assert new.exists()

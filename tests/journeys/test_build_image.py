@@ -145,12 +145,18 @@ def test_secrets_and_host_settings_leave_no_trace(image: str) -> None:
     assert int(inside(image, "wc -c < /etc/ssl/certs/ca-certificates.crt")) > 100_000
 
 
+def store_bytes() -> int:
+    """What all layers of the store, mapped copies too, take on disk."""
+    root = podman("info", "--format", "{{.Store.GraphRoot}}").strip()
+    return int(podman("unshare", "du", "-sb", f"{root}/overlay").split()[0])
+
+
 def test_edits_leave_the_store_as_it_was(base_image: str, tesseract_cli: Cli, tmp_path: Path) -> None:
     """Ten edits of the API file, ten builds: images and layers do not pile up, and only the tail is built again."""
     folder = write_project(tmp_path / "source", "test-build-edits")
     try:
         assert tesseract_cli("build", folder, timeout=900).returncode == 0
-        before = len(podman("images", "-a", "-q").split())
+        before, size = len(podman("images", "-a", "-q").split()), store_bytes()
         for number in range(10):
             (folder / "tesseract_api.py").write_text(f"{API}# edit {number}\n")
             result = tesseract_cli("--loglevel", "debug", "build", folder, timeout=300)
@@ -158,6 +164,7 @@ def test_edits_leave_the_store_as_it_was(base_image: str, tesseract_cli: Cli, tm
             assert result.stderr.count("Using cache") >= 10
             assert "install.sh" not in result.stderr.split("Using cache")[-1]
         assert len(podman("images", "-a", "-q").split()) <= before + 10
+        assert store_bytes() - size < 10e6
     finally:
         remove("test-build-edits")
 

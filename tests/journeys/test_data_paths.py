@@ -102,7 +102,7 @@ def test_input_from_a_server(tesseract_cli: Cli, image: str, tmp_path: Path, kin
     assert summed(done.stdout) == [4.0, 6.0]
 
 
-def test_input_is_read_only_and_where_the_runtime_looks(tesseract_cli: Cli, image: str, s3: Any) -> None:
+def test_input_is_read_only_and_where_the_runtime_looks(tesseract_cli: Cli, image: str, s3: Any, home: Path) -> None:
     served = tesseract_cli("serve", image, "--input-path", "s3://data/set")
     assert served.returncode == 0, served.stderr
     name = json.loads(served.stdout)["container_name"]
@@ -111,8 +111,16 @@ def test_input_is_read_only_and_where_the_runtime_looks(tesseract_cli: Cli, imag
         done = subprocess.run(["podman", "exec", name, "sh", "-c", script], capture_output=True, text=True, check=False)
         assert done.stdout.split() == ["/tesseract/input_data", "vector.bin"]
         assert "Read-only" in done.stderr
+        # The cache stays within its limit, but not at the cost of a container.
+        (mark,) = (home / "cache").rglob("*.complete")
+        os.utime(mark, (0, 0))
+        other = ["run", image, "health", "--input-path", "s3://data/set/deep"]
+        assert tesseract_cli(*other, env={"TESSERACT_CACHE_LIMIT": "1"}).returncode == 0
+        assert mark.exists()
     finally:
         tesseract_cli("teardown", name)
+    assert tesseract_cli(*other, env={"TESSERACT_CACHE_LIMIT": "1"}).returncode == 0
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(

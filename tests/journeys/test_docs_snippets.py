@@ -27,6 +27,7 @@ import tesseract_core.runtime.experimental
 import yaml
 from support.engine import podman, snapshot
 from support.images import remove_image
+from support.pages import Block, blocks_of
 from tesseract_core.runtime.config import RuntimeConfig, env_name
 
 from tesseract.projects.config import TesseractConfig
@@ -35,22 +36,7 @@ pytestmark = [pytest.mark.needs_engine("podman"), pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "examples/pipeline/README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(
-    r"(?:<!-- (?:not run: (?P<reason>[^\n]*)|file: (?P<file>[^\n]*)) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
-    re.M | re.S,
-)
 PORT = re.compile(r"\b808\d\b")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, its text, where it starts, why it is not run (empty: it is), what file it is."""
-
-    language: str
-    text: str
-    line: int
-    reason: str
-    file: str
 
 
 @dataclass(frozen=True)
@@ -60,14 +46,6 @@ class Step:
     command: str
     shown: str
     line: int
-
-
-def blocks_of(page: Path) -> list[Block]:
-    text = page.read_text()
-    return [
-        Block(m["language"], m["text"], text.count("\n", 0, m.start("text")) + 1, m["reason"] or "", m["file"] or "")
-        for m in FENCE.finditer(text)
-    ]
 
 
 def steps_of(block: Block, programs: Path) -> Iterator[Step]:

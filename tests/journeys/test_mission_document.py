@@ -3,7 +3,7 @@
 Image names, options and quoting stay as they are; `"..."` is filled in, and `extra/mlflow/` is `contrib/mlflow/` here.
 Where a container has to reach a server on this machine's loopback, that is arranged by TESSERACT_DOCKER_RUN_ARGS.
 
-Cannot run offline: nothing. Not run: `docker-compose ... up` in the foreground (here it is podman-compose with `-d`).
+Cannot run offline: nothing.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def test_metrics_go_to_the_logs_of_the_output_path(tesseract_image: Callable[[st
 
 @pytest.fixture(scope="module")
 def mlflow_stack(base_image: str) -> Iterator[mlflow.Server]:
-    with mlflow.stack() as server:
+    with mlflow.stack("docker-compose" if shutil.which("docker-compose") else "podman-compose") as server:
         yield server
 
 

@@ -24,8 +24,6 @@ def outer_image(base_image: str, root_dir: Path) -> Iterator[str]:
     subprocess.run(["podman", "rmi", "-f", IMAGE], capture_output=True, check=False)
 
 
-# Seen working and seen failing on the same machine; which of the inner Podman's conditions decides is not known yet.
-@pytest.mark.xfail(reason="the inner Podman may not open merged/etc/passwd of its container", strict=False)
 def test_a_tesseract_runs_and_is_served_in_a_nested_container(
     outer_image: str, tesseract_image: Callable[[str], str], root_dir: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import socket
 import tracemalloc
 import uuid
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from tesseract_core.runtime import Array, Bool, Float32, Float64, Int8
+from tesseract_core.runtime import Array, Bool, Float32, Float64, Int8, file_interactions
 from tesseract_core.runtime.array_encoding import DTYPES, decode_array, encode_array, parse_binref
 from tesseract_core.runtime.config import override_config, update_config
 from tesseract_core.runtime.file_interactions import output_to_bytes
@@ -189,6 +190,10 @@ class TestCompression:
         assert "exceeds the 16 bytes" in found["msg"]
         assert peak < 20_000_000
 
+    def test_a_shape_that_no_array_has(self) -> None:
+        for data in ({"buffer": [], "encoding": "json"}, {"buffer": "", "encoding": "base64"}):
+            assert problem({"shape": [2**62, 0], "dtype": "float64", "data": data})["type"] == "array_invalid_shape"
+
     def test_a_huge_shape_allocates_nothing(self) -> None:
         for data in (b64(lz4.frame.compress(b"abc")), b64(b"abc")):
             for shape in ([2**40], [2**62, 2**62]):
@@ -296,6 +301,13 @@ class TestBinref:
         update_config(allowed_url_prefixes=("memory://store",))
         assert self.read("memory://store/x.bin:8").tolist() == [1, 2]
         assert "got 8" in self.refusal("memory://store/x.bin:24")
+
+    def test_a_server_that_says_nothing_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(file_interactions, "HTTP_SILENCE", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.bin"
+            update_config(allowed_url_prefixes=(url,))
+            assert "Timeout" in self.refusal(url)
 
     def test_short_files_and_missing_ones(self) -> None:
         assert self.refusal("data.bin:24") == "cannot read 16 bytes at offset 24 of 'data.bin': the file has 32 bytes"

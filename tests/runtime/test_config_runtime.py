@@ -99,6 +99,10 @@ def test_paths_are_absolute_and_stay_where_they_were_resolved(monkeypatch: pytes
     assert get_config().api_path == tmp_path / "api.py"
 
 
+def test_paths_may_be_path_objects(tmp_path: Path) -> None:
+    assert update_config(input_path=tmp_path, output_path=tmp_path / "out").output_path == str(tmp_path / "out")
+
+
 def test_unknown_fields_and_frozen_values() -> None:
     with pytest.raises(ValidationError):
         update_config(no_such_field=1)

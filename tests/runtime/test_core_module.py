@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import subprocess
@@ -75,6 +76,12 @@ class TestLoading:
         assert os.environ["PYTHONPATH"] == ""
         assert "broken_api" not in sys.modules
 
+    def test_an_import_that_exits_has_failed(self, tmp_path: Path) -> None:
+        (tmp_path / "exiting_api.py").write_text("import sys; sys.exit(0)")
+        with pytest.raises(ImportError, match=r"exiting_api\.py: SystemExit: 0"):
+            load_module_from_path(tmp_path / "exiting_api.py")
+        assert "exiting_api" not in sys.modules
+
     @pytest.mark.parametrize("name", ["none.py", "."])
     def test_not_a_file(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(ImportError, match="no such file"):
@@ -94,21 +101,41 @@ class TestCheck:
     def test_missing(self, name: str) -> None:
         broken = module()
         delattr(broken, name)
-        with pytest.raises(TypeError, match=name):
+        with pytest.raises(TypeError, match=rf"made\.py must define the .* {name}"):
             check_tesseract_api(broken)
+        with pytest.raises(AttributeError, match=rf"made\.py must define the .* {name}"):
+            create_endpoints(broken)
 
-    @pytest.mark.parametrize("schema", [dict, 5, Schema(x=1)])
+    @pytest.mark.parametrize("schema", [dict, 5, Schema(x=1), BaseModel])
     def test_no_model(self, schema: Any) -> None:
-        with pytest.raises(TypeError, match="InputSchema"):
+        with pytest.raises(TypeError, match=r"InputSchema in made\.py must be a subclass"):
             check_tesseract_api(module(InputSchema=schema))
+
+    @pytest.mark.parametrize("name", ["apply", "jacobian", "abstract_eval"])
+    def test_no_functions(self, name: str) -> None:
+        with pytest.raises(TypeError, match=rf"{name} in made\.py must be a function"):
+            check_tesseract_api(module(**{name: 5}))
 
     def test_coroutine_functions(self) -> None:
         async def apply(inputs: Any) -> Any:
             return inputs
 
+        class Callable:
+            async def __call__(self, inputs: Any) -> Any:
+                return inputs
+
         for check in (check_tesseract_api, create_endpoints):
-            with pytest.raises(TypeError, match="async"):
-                check(module(apply=apply))
+            for function in (apply, functools.partial(apply), Callable()):
+                with pytest.raises(TypeError, match="async"):
+                    check(module(apply=function))
+
+    def test_objects_and_classes_that_are_called(self) -> None:
+        class Callable:
+            def __call__(self, inputs: Any) -> Any:
+                return inputs
+
+        for function in (Callable(), functools.partial(Callable()), Callable, max):
+            check_tesseract_api(module(apply=function))
 
 
 class TestEndpoints:

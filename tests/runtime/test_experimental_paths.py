@@ -59,7 +59,7 @@ def test_input_path_may_be_a_folder_or_absolute(folders: tuple[Path, Path]) -> N
     assert In(p=folders[0] / "file.txt").p == folders[0] / "file.txt"
 
 
-@pytest.mark.parametrize("value", ["../../outside.txt", "escape", "/etc/passwd", "nothing.txt", "a\0b"])
+@pytest.mark.parametrize("value", ["../../outside.txt", "escape", "/etc/passwd", "nothing.txt", "a\0b", "x" * 5000])
 def test_input_path_is_confined_and_must_exist(folders: tuple[Path, Path], value: str) -> None:
     error = error_of(In, value)
     assert error["type"] == "value_error"

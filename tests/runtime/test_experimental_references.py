@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from tesseract_core.runtime.config import override_config, update_config
 from tesseract_core.runtime.experimental import TesseractReference
+from tesseract_core.runtime.tracing import trace_call
 from tesseract_core.runtime.trust import network_payload
 
 pytestmark = pytest.mark.fast
@@ -43,6 +44,9 @@ def test_nothing_happens_before_first_use() -> None:
         assert kind in repr(model.helper)
         assert In(helper=model.helper).helper is model.helper
         assert model.model_copy(deep=True).helper is model.helper
+        assert not hasattr(model.helper, "shape")
+        update_config(tracing=True)
+        trace_call("apply", model)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import struct
 import uuid
 from collections.abc import Iterator
@@ -259,6 +260,16 @@ def test_empty_body(server: Served, body: bytes) -> None:
     assert answer.body == b'{"detail":[{"type":"missing","loc":["body"],"msg":"Field required","input":null}]}'
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
+def test_incomplete_body(server: Served, framing: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        client.sendall(b"POST /apply HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\nno chunk\r\n")
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b'{"detail":"The request body is incomplete"}')
+
+
 def test_missing_field(server: Served) -> None:
     answer = server.post("/apply", {})
     expected = b'{"detail":[{"type":"missing","loc":["body","inputs"],"msg":"Field required","input":{}}]}'
@@ -378,13 +389,25 @@ def test_run_ids_are_one_path_component(server: Served, run_id: str) -> None:
 # Failures of user code
 
 
-@pytest.mark.parametrize("mode", ["raise", "value_error", "validation_error", "exit", "invalid_output"])
+FAILING = ["raise", "value_error", "validation_error", "exit", "cancelled", "interrupted", "invalid_output"]
+
+
+@pytest.mark.parametrize("mode", FAILING)
 def test_failing_user_code_is_a_500(server: Served, mode: str) -> None:
     answer = apply(server, mode=mode)
     assert (answer.status, answer.body) == (500, b"Internal Server Error")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     run_id = answer.headers["tesseract-run-id"]
     assert f"apply failed in run {run_id}\nTraceback" in server.log
+
+
+def test_user_code_that_breaks_the_settings_breaks_its_own_calls_only(tmp_path: Path) -> None:
+    with served(API, tmp_path) as server:
+        for _ in range(2):
+            assert apply(server, mode="break_settings").status == 500
+        assert "TESSERACT_OUTPUT_FORMAT" in server.log or "output_format" in server.log
+        assert "compute process" not in server.log
+        assert server.get("/health").status == 200
 
 
 def test_the_log_of_a_named_run_has_the_traceback(server: Served) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.served import Served, served
 from tesseract_core.runtime.serve import guards
-from tesseract_core.runtime.serve.address import is_loopback
+from tesseract_core.runtime.serve.address import Address, claim, is_loopback
 
 API = Path(__file__).parent / "apis" / "http_load.py"
 PAYLOAD = {"inputs": {"how": "nothing"}}
@@ -173,3 +173,11 @@ def test_default_limit() -> None:
 )
 def test_loopback(address: str, expected: bool) -> None:
     assert is_loopback(address) is expected
+
+
+def test_a_name_with_several_addresses_means_the_ipv4_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `localhost` has on many machines. A client that writes 127.0.0.1 must reach the server, too."""
+    addresses = [(socket.AF_INET6, ("::1", 0, 0, 0)), (socket.AF_INET, ("127.0.0.1", 0))]
+    found = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+    assert claim(Address("localhost", 0)).host == "127.0.0.1"

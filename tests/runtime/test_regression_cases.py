@@ -41,6 +41,8 @@ def apply(inputs):
     print("user output")
     if inputs.fail == "own":
         raise Trouble("code 42")
+    if inputs.fail == "exit":
+        raise SystemExit(3)
     if inputs.fail == "value":
         raise ValueError("bad value")
     return OutputSchema(y=2 * inputs.a)
@@ -118,6 +120,8 @@ def test_inputs_and_endpoint(verdict: Any) -> None:
 def test_unexpected_exception_is_an_error(verdict: Any) -> None:
     result = verdict(payload={"inputs": {"a": [1.0], "fail": "value"}}, expected_outputs={"y": [1.0]})
     assert (result.status, result.message) == ("error", "ValueError: bad value")
+    result = verdict(payload={"inputs": {"a": [1.0], "fail": "exit"}}, expected_outputs={"y": [1.0]})
+    assert (result.status, result.message) == ("error", "SystemExit: 3")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,7 @@ def test_unexpected_exception_is_an_error(verdict: Any) -> None:
         ("value", "KeyError", None, "Expected KeyError, but got ValueError: bad value"),
         ("own", "tesseract_api_regression.Trouble", r"\d+", ""),
         ("", "ValueError", None, "Expected ValueError, but no exception was raised"),
+        ("exit", "SystemExit", "^3$", ""),
         ("own", "json.JSONDecodeError", None, "Expected json.JSONDecodeError, but got Trouble"),
     ],
 )

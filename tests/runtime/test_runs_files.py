@@ -83,6 +83,20 @@ def test_parameters(tmp_path: Path) -> None:
     assert text == '{\n  "p": 2,\n  "q": "v",\n  "path": "/x"\n}'
 
 
+def test_parameters_are_kept_as_they_were(tmp_path: Path) -> None:
+    """Whatever they are, and whatever becomes of them: later ones are logged, too."""
+    circle: list[object] = []
+    circle.append(circle)
+    growing = [1]
+    with start_run(tmp_path):
+        for key, value in {"tuples": {(1, 2): 3}, "circle": circle, "growing": growing}.items():
+            log_parameter(key, value)
+        growing.append(2)
+        log_parameter("last", True)
+    kept = json.loads((tmp_path / "logs/parameters.json").read_text())
+    assert kept == {"tuples": "{(1, 2): 3}", "circle": "[[...]]", "growing": [1], "last": True}
+
+
 def test_artifacts(tmp_path: Path) -> None:
     source = tmp_path / "a.txt"
     source.write_text("one")
@@ -193,6 +207,14 @@ def test_a_sink_that_logs_does_not_feed_itself(tmp_path: Path, capfd: pytest.Cap
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "logged: one\nlogged: logged: of the user\n")
     assert "write" not in vars(sys.stderr)
+
+
+def test_a_sink_gets_long_lines_whole(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with start_run(tmp_path, log_sink=lines.append):
+        os.write(1, b"progress " * 1_000_000)
+        os.write(1, b"\nshort\nunfinished")
+    assert lines == ["progress " * 1_000_000, "short", "unfinished"]
 
 
 def test_a_sink_is_called_while_the_run_goes_on(tmp_path: Path) -> None:

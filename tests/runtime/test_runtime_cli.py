@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from support.golden import check_golden
 
 API = '''
 """A Tesseract that prints, logs, fails and differentiates."""
-import os, subprocess, sys
+import asyncio, os, subprocess, sys
 from typing import Annotated
 from pydantic import BaseModel, Field
 from tesseract_core.runtime import Array, Differentiable, Float64
@@ -51,10 +52,23 @@ def apply(inputs: InputSchema) -> OutputSchema:
             print("unterminated", end="")
         case "measured":
             log_metric("m", 1)
+        case "measured often":
+            for step in range(1000):
+                log_metric("m", step)
         case "badly":
             raise KeyError("kaboom")
         case "exit":
             sys.exit(0)
+        case "cancelled":
+            raise asyncio.CancelledError
+        case "forked":
+            if child := os.fork():
+                print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        case "forked and exited":
+            if child := os.fork():
+                print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            else:
+                sys.exit(7)
         case "wrongly":
             return {"z": 1}
         case "environment":
@@ -123,6 +137,13 @@ def test_apply_writes_the_result_and_nothing_else(run: Run, tmp_path: Path) -> N
     assert (tmp_path / "out/logs/metrics.csv").read_text() == "timestamp,key,value,step\n"
 
 
+@pytest.mark.parametrize(("how", "status"), [("forked", 0), ("forked and exited", 7)])
+def test_a_child_that_user_code_forks_answers_nothing(run: Run, how: str, status: int) -> None:
+    done = run("apply", payload(how))
+    assert (done.returncode, done.stdout) == (0, RESULT)
+    assert done.stderr == f"module level print\nstatus {status}\n"
+
+
 def test_payload_from_a_file_and_from_stdin(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "sub"
     folder.mkdir()
@@ -131,6 +152,8 @@ def test_payload_from_a_file_and_from_stdin(run: Run, tmp_path: Path) -> None:
     assert run("apply", f"@file://{folder}/p.json").stdout == RESULT
     assert run("apply", "@-", stdin=payload()).stdout == RESULT
     assert run("apply", "-", stdin=payload()).stdout == RESULT
+    (folder / "marked.json").write_text(payload(), encoding="utf-8-sig")
+    assert run("apply", "@sub/marked.json").stdout == RESULT
 
 
 def test_payload_from_a_url(run: Run, tmp_path: Path) -> None:
@@ -206,7 +229,9 @@ def test_check(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.fast
 def test_the_web_stack_and_the_parser_are_not_loaded_for_one_call(run: Run) -> None:
-    done = run("apply", payload(), defaults=False, PYTHONPROFILEIMPORTTIME="1")
+    options = ("--name=mine", "--profiling", "--no-profiling")
+    done = run(*options, "apply", payload(), PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert "numpy" in loaded
     assert not loaded & {"litestar", "granian", "uvicorn", "mlflow", "fsspec", "s3fs", "requests", "cyclopts", "rich"}
@@ -232,6 +257,8 @@ def test_the_web_stack_and_the_parser_are_not_loaded_for_one_call(run: Run) -> N
         (["serve", "--num-workers", "0"], 2, "--num-workers"),
         (["apply", '{"inputs":\n {"x": [1,]}}'], 2, "malformed JSON: trailing comma at line 2 column 11"),
         (["apply", "@missing.json"], 2, "cannot read missing.json: No such file or directory"),
+        (["apply", "@http://127.0.0.1:9/x"], 2, "cannot read http://127.0.0.1:9/x: Connect call failed"),
+        (["apply", "@memory://nothing"], 2, "cannot read memory://nothing: not found"),
         (["apply", '{"inputs": {}}'], 2, "Invalid value for payload: 1 validation error for ApplyInputSchema"),
         (["apply", "[1]"], 2, "Invalid value for payload"),
         (["check-gradients", payload(), "--eps-for", "x"], 2, "--eps-for"),
@@ -239,6 +266,8 @@ def test_the_web_stack_and_the_parser_are_not_loaded_for_one_call(run: Run) -> N
         (["apply", payload("badly")], 1, "KeyError: 'kaboom'"),
         (["apply", payload("wrongly")], 1, "ValidationError"),
         (["apply", payload("exit")], 1, "SystemExit"),
+        (["apply", payload("cancelled")], 1, "CancelledError"),
+        (["serve", "--parent-pipe-fd", "99"], 2, "--parent-pipe-fd: 99 is not open"),
         (["check-gradients", payload(), "--input-paths", "nowhere"], 1, "nowhere"),
     ],
 )
@@ -290,13 +319,40 @@ def test_an_api_that_cannot_be_imported(run: Run, api: Path) -> None:
     assert helped.stderr.index("check-gradients") < helped.stderr.index("no_such_module")
 
 
-@pytest.mark.parametrize("command", [["check"], ["apply", "{}"]])
-def test_an_incomplete_api(run: Run, api: Path, command: list[str]) -> None:
-    api.write_text("from pydantic import BaseModel\nclass InputSchema(BaseModel): pass\ndef apply(inputs): pass\n")
+def test_an_api_that_exits_while_it_is_imported_has_not_succeeded(run: Run, api: Path) -> None:
+    api.write_text("import sys\nsys.exit(0)")
+    for command in (["check"], ["apply", payload()]):
+        done = run(*command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[-1].endswith("tesseract_api.py: SystemExit: 0")
+
+
+SCHEMAS = """
+from pydantic import BaseModel, ConfigDict
+class Thing: pass
+class InputSchema(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    x: Thing = Thing()
+class OutputSchema(BaseModel): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "reason"),
+    [
+        (["check"], SCHEMAS, "must define the function apply(inputs)"),
+        (["apply", "{}"], SCHEMAS, "must define the function apply(inputs)"),
+        (["check"], SCHEMAS + "def apply(inputs): pass", "Thing"),  # cannot be published, hence not be served
+        (["openapi-schema"], SCHEMAS + "def apply(inputs): pass", "Thing"),
+    ],
+)
+def test_an_incomplete_api_is_one_line(run: Run, api: Path, command: list[str], code: str, reason: str) -> None:
+    api.write_text(code)
     done = run(*command)
-    assert done.returncode == 1
-    assert "OutputSchema" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: tesseract_api.py is not a complete Tesseract API: ")
+    assert reason in line
 
 
 def test_a_bug_of_ours_is_70_and_leaves_its_traceback_in_a_file(tmp_path: Path, api: Path) -> None:
@@ -325,12 +381,39 @@ def test_an_unwritable_output_path(run: Run, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_is_no_bug_of_ours(run: Run, tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # children inherit it, and get an OSError
+    try:
+        done = run("apply", payload("measured often"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "File too large" in done.stderr
+    assert "this is a bug" not in done.stderr
+    assert len((tmp_path / "out/logs/metrics.csv").read_text().splitlines()) > 100
+
+
 def test_mlflow_down_is_refused_before_anything_is_computed(run: Run) -> None:
     done = run("--mlflow-tracking-uri", "http://user:geheim@127.0.0.1:9", "apply", payload("loudly"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "no MLflow server answers at http://127.0.0.1:9" in done.stderr
     assert "descriptor" not in done.stderr
     assert "geheim" not in done.stderr
+
+
+def test_closed_standard_streams(tmp_path: Path, api: Path) -> None:
+    """What is printed must not take the place of the result, nor must a file that is opened."""
+
+    def shell(redirections: str) -> subprocess.CompletedProcess[str]:
+        line = f"{sys.executable} -m tesseract_core.runtime --output-path out apply '{payload()}' {redirections}"
+        return subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    without_stderr = shell("2>&-")
+    assert (without_stderr.returncode, without_stderr.stdout) == (0, RESULT)
+    without_stdout = shell(">&-")
+    assert (without_stdout.returncode, without_stdout.stderr) == (0, "")
+    assert shell("<&- >&- 2>&-").returncode == 0
 
 
 def test_a_reader_that_has_gone(tmp_path: Path, api: Path) -> None:
@@ -358,6 +441,12 @@ def test_precedence(run: Run, tmp_path: Path) -> None:
     assert title("--name=flag") == "flag"
     assert title("--name", "--dashes") == "--dashes"
     assert title("--name", "first", "--name=last") == "last"
+
+
+def test_compression_can_be_switched_off(run: Run) -> None:
+    given = {"TESSERACT_COMPRESSION": "lz4", "TESSERACT_OUTPUT_FORMAT": "json+base64"}
+    assert '"compression":"lz4"' in run("apply", payload(), **given).stdout
+    assert "compression" not in run("--compression", "none", "apply", payload(), **given).stdout
 
 
 def test_flags_can_be_switched_off(run: Run) -> None:

@@ -6,12 +6,21 @@ import json
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
-from pydantic import BaseModel, ValidationError
-from tesseract_core.runtime import Array, Differentiable, Float64, ShapeDType
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WrapValidator,
+)
+from tesseract_core.runtime import Array, Differentiable, Float32, Float64, ShapeDType
 from tesseract_core.runtime.core import create_endpoints, get_input_schema, get_output_schema, load_module_from_path
 from tesseract_core.runtime.file_interactions import output_to_bytes
 from tesseract_core.runtime.schema_generation import SchemaFactory
@@ -52,6 +61,22 @@ def refused(endpoints: dict[str, Any]) -> Any:
         return [{**item, "loc": list(item["loc"])} for item in caught.value.errors(include_url=False)]
 
     return refused
+
+
+class Leaf(BaseModel):
+    x: Differentiable[Float64]
+
+
+def _results(
+    inputs: type[BaseModel], outputs: type[BaseModel], function: Any, given: dict[str, Any], **more: Any
+) -> Any:
+    """What a Tesseract with these schemas and this endpoint returns."""
+    module = ModuleType("made")
+    name = "jacobian" if "jac_inputs" in more else function.__name__
+    module.__dict__.update({"InputSchema": inputs, "OutputSchema": outputs, "apply": max, name: function})
+    endpoint = {made.__name__: made for made in create_endpoints(module)}[name]
+    payload = get_input_schema(endpoint).model_validate({"inputs": given, **more})
+    return json.loads(output_to_bytes(endpoint(payload), "json"))
 
 
 def encoded(shape: list[int], dtype: str, buffer: Any) -> dict[str, Any]:
@@ -128,6 +153,92 @@ class TestResults:
         with pytest.raises(ValidationError, match="incompatible with expected shape"):
             endpoint(get_input_schema(endpoint)(inputs=A))
 
+    def test_validators_beside_annotations_run_once_too(self) -> None:
+        negative = AfterValidator(lambda value: -value)
+
+        class Part(BaseModel):
+            n: Annotated[int, Field(ge=0), negative]
+
+        class Outputs(BaseModel):
+            array: Annotated[Array[(None,), Float64], negative]
+            arrays: list[Annotated[Float64, negative]]
+            maybe: Annotated[Array[(None,), Float64], BeforeValidator(lambda rows: rows[0])] | None
+            part: Annotated[Part, AfterValidator(lambda part: type(part)(n=-10 * part.n))]
+            parsed: Annotated[str, AfterValidator(lambda text: len(text))]
+            wrapped: Annotated[int, WrapValidator(lambda value, handler: handler(value) + 1)]
+            plain: Annotated[str, PlainValidator(lambda text: text + "!"), PlainSerializer(lambda text: f"<{text}>")]
+
+        def apply(inputs: Leaf) -> Outputs:
+            return Outputs(array=[1], arrays=[2], maybe=[[3]], part={"n": 4}, parsed="five", wrapped=6, plain="seven")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `parsed` is not what it is declared as
+            result = _results(Leaf, Outputs, apply, {"x": 0.0})
+        assert result == {
+            "array": encoded([1], "float64", [-1.0]),
+            "arrays": [encoded([], "float64", -2.0)],
+            "maybe": encoded([1], "float64", [3.0]),
+            "part": {"n": -40},
+            "parsed": 4,
+            "wrapped": 7,
+            "plain": "<seven!>",
+        }
+
+    def test_fields_with_validators_are_checked_after_they_were_changed(self) -> None:
+        class Outputs(BaseModel):
+            y: Annotated[Array[(3,), Float64], AfterValidator(lambda value: -value)]
+
+        def apply(inputs: Leaf) -> Outputs:
+            result = Outputs(y=[1, 2, 3])
+            result.y = [1, 2]
+            return result
+
+        with pytest.raises(ValidationError, match="incompatible with expected shape"):
+            _results(Leaf, Outputs, apply, {"x": 0.0})
+
+    def test_models_in_all_containers(self) -> None:
+        class Key(BaseModel, frozen=True):
+            n: int
+
+        class Outputs(BaseModel):
+            listed: list[Key]
+            several: set[Key]
+            frozen: frozenset[Key]
+            deep: dict[str, tuple[set[Key], int]]
+
+        def apply(inputs: Leaf) -> Outputs:
+            key = Key(n=1)
+            return Outputs(listed=[key], several={key}, frozen=frozenset({key}), deep={"k": ({key}, 2)})
+
+        key = {"n": 1}
+        expected = {"listed": [key], "several": [key], "frozen": [key], "deep": {"k": [[key], 2]}}
+        assert _results(Leaf, Outputs, apply, {"x": 0.0}) == expected
+
+    def test_a_dict_may_hold_models(self) -> None:
+        class Part(BaseModel):
+            x: Array[(None,), Float64]
+            note: str = Field("unset", alias="remark")
+
+        class Outputs(BaseModel):
+            part: Part
+            parts: list[Part | int] = []
+            n: int = Field(1, alias="number")
+
+        def apply(inputs: Leaf) -> Any:
+            return {"part": Part(x=[1]), "parts": [2, Part(x=[3], remark="said")], "number": 4}
+
+        assert _results(Leaf, Outputs, apply, {"x": 0.0}) == {
+            "part": {"x": encoded([1], "float64", [1.0]), "remark": "unset"},
+            "parts": [2, {"x": encoded([1], "float64", [3.0]), "remark": "said"}],
+            "number": 4,
+        }
+
+        def apply(inputs: Leaf) -> Any:  # type: ignore[no-redef]
+            return {"part": inputs}
+
+        with pytest.raises(ValidationError, match="part"):
+            _results(Leaf, Outputs, apply, {"x": 0.0})
+
     def test_expected_results_are_validated_strictly(self, endpoints: dict[str, Any]) -> None:
         schema = get_output_schema(endpoints["jacobian_vector_product"])
         strict = {"strict_shapes": True, "strict_types": True}
@@ -187,6 +298,51 @@ class TestJacobian:
     def test_wrong_results(self, call: Any, mode: str) -> None:
         with pytest.raises(ValidationError):
             call("jacobian", inputs={**A, "mode": mode}, jac_inputs=["a"], jac_outputs=["y"])
+
+
+class TestUnions:
+    """Where several types are declared, the one that the input has counts."""
+
+    class Inputs(BaseModel):
+        u: Differentiable[Float64] | Differentiable[Array[(2,), Float32]] | str
+
+    @pytest.mark.parametrize(("value", "shape", "dtype"), [(1.0, (), "float64"), ([1.0, 2.0], (2,), "float32")])
+    def test_gradients(self, value: Any, shape: tuple[int, ...], dtype: str) -> None:
+        seen = []
+
+        def jacobian(inputs: Any, jac_inputs: set[str], jac_outputs: set[str]) -> Any:
+            return {"x": {"u": np.ones(np.shape(inputs.u))}}
+
+        def jacobian_vector_product(inputs: Any, jvp_inputs: Any, jvp_outputs: Any, tangent_vector: Any) -> Any:
+            seen.append(tangent_vector["u"])
+            return {"x": 1.0}
+
+        paths = {"jac_inputs": ["u"], "jac_outputs": ["x"]}
+        result = _results(self.Inputs, Leaf, jacobian, {"u": value}, **paths)
+        assert result["x"]["u"]["shape"] == list(shape)
+        _results(
+            self.Inputs,
+            Leaf,
+            jacobian_vector_product,
+            {"u": value},
+            jvp_inputs=["u"],
+            jvp_outputs=["x"],
+            tangent_vector={"u": value},
+        )
+        assert (seen[0].shape, seen[0].dtype) == (shape, dtype)
+
+    def test_no_array(self) -> None:
+        with pytest.raises(ValidationError, match="Could not find jac_inputs path u in inputs"):
+            _results(self.Inputs, Leaf, lambda: None, {"u": "text"}, jac_inputs=["u"], jac_outputs=["x"])
+
+    def test_errors_name_the_declared_types(self) -> None:
+        with pytest.raises(ValidationError) as caught:
+            self.Inputs(u=[[1.0]])
+        assert [error["loc"][1] for error in caught.value.errors()] == [
+            "function-plain[EncodedArrayModel__scalar__float64__DIFFERENTIABLE()]",
+            "function-plain[EncodedArrayModel__2__float32__DIFFERENTIABLE()]",
+            "str",
+        ]
 
 
 class TestTangents:

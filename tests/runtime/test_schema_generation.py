@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Generic, Literal, Optional, TypeVar, Union
+from typing import Annotated, Any, Generic, Literal, NamedTuple, Optional, TypeVar, Union
 
 import numpy as np
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field, RootModel, ValidationError
 from support.golden import check_golden
 from tesseract_core.runtime import Array, Differentiable, Float32, Float64, Int32
 from tesseract_core.runtime.core import create_endpoints, get_input_schema, load_module_from_path
@@ -341,3 +341,45 @@ class TestDocument:
         module.__dict__.update(InputSchema=InputSchema, OutputSchema=Leaf, apply=lambda inputs: None)
         schemas = build_openapi(create_endpoints(module), CONFIG)["components"]["schemas"]
         assert schemas["Apply_InputSchema"]["properties"]["w"]["default"]["data"]["buffer"] == [1.0, None]
+
+    def test_defaults_of_abstract_inputs_have_shapes_where_arrays_are_declared(self) -> None:
+        class Part(BaseModel):
+            x: Array[(None, 2), Float32] = np.zeros((3, 2))
+            k: int = 1
+
+        class Pair(NamedTuple):
+            first: int = 1
+            second: int = 2
+
+        class InputSchema(BaseModel):
+            part: Part = Part()
+            parts: list[Part] = [Part()]
+            pair: tuple[Float64, int] = (1.0, 2)
+            maybe: list[Float64] | None = [1.0]
+            table: Mapping[str, Annotated[Array[(None,), Float64], "note"]] | int = {"k": [1.0, 2.0]}
+            named: Pair = Pair()
+            number: Float64 | str = 3.0
+
+        seen = []
+        module = ModuleType("defaults")
+        module.__dict__.update(
+            InputSchema=InputSchema, OutputSchema=Leaf, apply=lambda inputs: None, abstract_eval=seen.append
+        )
+        endpoints = create_endpoints(module)
+        scalar, row = {"shape": [], "dtype": "float64"}, {"shape": [3, 2], "dtype": "float64"}
+        expected = {
+            "part": {"x": row, "k": 1},
+            "parts": [{"x": row, "k": 1}],
+            "pair": [scalar, 2],
+            "maybe": [scalar],
+            "table": {"k": {"shape": [2], "dtype": "float64"}},
+            "named": [1, 2],
+            "number": scalar,
+        }
+        schemas = build_openapi(endpoints, CONFIG)["components"]["schemas"]
+        properties = schemas["AbstractEval_InputSchema"]["properties"]
+        assert {name: properties[name]["default"] for name in expected} == expected
+        abstract_eval = next(endpoint for endpoint in endpoints if endpoint.__name__ == "abstract_eval")
+        with pytest.raises(ValidationError, match="model_type"):  # of None; what was given is looked at
+            abstract_eval(get_input_schema(abstract_eval)(inputs={}))
+        assert json.loads(seen[0].model_dump_json()) == expected

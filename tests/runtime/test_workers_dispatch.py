@@ -109,6 +109,13 @@ def test_threads_blas_and_child_programs_work_as_in_a_plain_process(server: Serv
     assert server.post("/apply", call("pool")).json["value"] == 45
 
 
+def test_a_forked_child_that_comes_back_ends_as_in_any_program(server: Served) -> None:
+    lines = len(server.log.splitlines())
+    answer = server.post("/apply", call("fork_and_return"))
+    assert (answer.status, answer.json["value"]) == (200, 0)
+    assert len(server.log.splitlines()) == lines, "and nobody hears of it"
+
+
 @pytest.mark.parametrize("how", ["kill", "segfault", "exit", "fork_then_die"])
 def test_a_dying_call_costs_exactly_one_answer(server: Served, how: str) -> None:
     """`fork_then_die` leaves a child behind, which must not keep the request waiting."""

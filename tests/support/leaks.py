@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from support.needs import HOSTS
+
 # Images that tests share and keep: the base image and what stands for it.
 SHARED_IMAGES = (
     "localhost/tesseract-mlflow-server",
@@ -19,15 +22,46 @@ SHARED_IMAGES = (
     "localhost/base",
     "localhost/podman-pause",
     "localhost/debian",
+    "debian",
 )
 
 _before: dict[str, Counter[str]] = {}
 _leaks: list[str] = []
 
 
-def _lines(*command: str) -> Counter[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _lines(*command: str, host: str | None = None) -> Counter[str]:
+    env = os.environ if host is None else {**os.environ, "DOCKER_HOST": host}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        _leaks.append(f"nothing is known of it: '{shlex.join(command)}' failed: {done.stderr.strip()}")
     return Counter(line for line in done.stdout.splitlines() if line.strip())
+
+
+def _engines() -> dict[str, tuple[tuple[str, ...], str | None]]:
+    """The engines that tests may use: how to start their command line, and where it has to connect to."""
+    found: dict[str, tuple[tuple[str, ...], str | None]] = {}
+    if shutil.which("podman"):
+        found["podman"] = ("podman",), None
+    for name, variable in HOSTS.items():
+        host = os.environ.get(variable)
+        if host and "docker" in name:
+            found[name] = ("docker",), host
+        elif host:
+            found[name] = ("podman", "--remote", "--url", host), None
+    return found
+
+
+def _held(words: tuple[str, ...], host: str | None) -> dict[str, Counter[str]]:
+    """What an engine holds."""
+    external = () if "docker" in words else ("--external",)
+    images = _lines(*words, "images", "--format", "{{.Repository}}:{{.Tag}}", host=host)
+    return {
+        "container": _lines(*words, "ps", "-a", *external, "--format", "{{.Names}}", host=host),
+        "volume": _lines(*words, "volume", "ls", "-q", host=host),
+        "network": _lines(*words, "network", "ls", "--format", "{{.Name}}", host=host),
+        # Layers that a build keeps as its cache have no name and show as <none>.
+        "image": Counter({n: c for n, c in images.items() if not n.startswith((*SHARED_IMAGES, "<none>"))}),
+    }
 
 
 def _snapshot() -> dict[str, Counter[str]]:
@@ -48,15 +82,8 @@ def _snapshot() -> dict[str, Counter[str]]:
         found["socket or runtime file"] = Counter(
             str(p) for p in sockets if p.is_file() or p.is_socket() if "podman" not in p.name
         )
-    if shutil.which("podman"):
-        images = _lines("podman", "images", "--format", "{{.Repository}}:{{.Tag}}")
-        found |= {
-            "container": _lines("podman", "ps", "-a", "--external", "--format", "{{.Names}}"),
-            "volume": _lines("podman", "volume", "ls", "-q"),
-            "network": _lines("podman", "network", "ls", "--format", "{{.Name}}"),
-            # Layers that a build keeps as its cache have no name and show as <none>.
-            "image": Counter({n: c for n, c in images.items() if not n.startswith((*SHARED_IMAGES, "<none>"))}),
-        }
+    for engine, where in _engines().items():
+        found |= {f"{kind} of {engine}": names for kind, names in _held(*where).items()}
     return found
 
 

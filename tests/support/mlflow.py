@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -18,8 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tesseract.backends.select import get_backend
+
 ROOT = Path(__file__).resolve().parents[2]
 STACK = ROOT / "contrib" / "mlflow"
+COMPOSE = STACK / "docker-compose-mlflow.yml"
 IMAGE = "localhost/tesseract-mlflow-server"
 NETWORK = "tesseract-mlflow-server"
 
@@ -64,17 +69,67 @@ def free_port() -> int:
 
 
 @contextmanager
-def stack() -> Iterator[Server]:
-    """The stack of contrib/mlflow/, by the mission document's own command (as `podman-compose`, in the background)."""
+def stack(starter: str = "podman-compose") -> Iterator[Server]:
+    """The stack of contrib/mlflow/.
+
+    Args:
+        starter: Who brings it up: `podman-compose` in the background, `docker-compose` in the foreground as the mission
+            document prints it, on Podman's socket, or `podman kube play`.
+    """
     build_image()
     port = free_port()
-    compose = [str(Path(sys.executable).parent / "podman-compose"), "-f", str(STACK / "docker-compose-mlflow.yml")]
-    environ = {**os.environ, "MLFLOW_PORT": str(port), "MLFLOW_ALLOWED_HOSTS": "*"}
-    subprocess.run([*compose, "up", "-d"], check=True, capture_output=True, timeout=120, env=environ)
-    try:
+    with _STARTERS[starter](port):
         yield _ready(Server(f"http://127.0.0.1:{port}", port))
+
+
+@contextmanager
+def _podman_compose(port: int) -> Iterator[None]:
+    compose = [str(Path(sys.executable).parent / "podman-compose"), "-f", str(COMPOSE)]
+    environ = _settings(port)
+    _run(*compose, "up", "-d", env=environ)
+    try:
+        yield
     finally:
-        subprocess.run([*compose, "down", "-v"], check=True, capture_output=True, timeout=120, env=environ)
+        _run(*compose, "down", "-v", env=environ)
+
+
+@contextmanager
+def _docker_compose(port: int) -> Iterator[None]:
+    compose = ["docker-compose", "-f", str(COMPOSE)]
+    environ = {**_settings(port), "DOCKER_HOST": get_backend("podman").info().endpoint}
+    with subprocess.Popen([*compose, "up"], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
+        try:
+            yield
+        finally:
+            up.send_signal(signal.SIGINT)
+            up.wait(60)
+            _run(*compose, "down", "-v", env=environ)
+
+
+@contextmanager
+def _kube_play(port: int) -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder, "mlflow-kube.yaml")
+        manifest.write_text((STACK / "mlflow-kube.yaml").read_text().replace("hostPort: 5000", f"hostPort: {port}"))
+        _run("podman", "network", "create", NETWORK)
+        try:
+            _run("podman", "kube", "play", "--network", NETWORK, str(manifest))
+            yield
+        finally:
+            _run("podman", "kube", "down", str(manifest))
+            _run("podman", "volume", "rm", "mlflow-data")
+            _run("podman", "network", "rm", NETWORK)
+
+
+_STARTERS = {"podman-compose": _podman_compose, "docker-compose": _docker_compose, "podman kube play": _kube_play}
+
+
+def _settings(port: int) -> dict[str, str]:
+    return {**os.environ, "MLFLOW_PORT": str(port), "MLFLOW_ALLOWED_HOSTS": "*"}
+
+
+def _run(*command: str, env: dict[str, str] | None = None) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=120, env=env)
 
 
 @contextmanager

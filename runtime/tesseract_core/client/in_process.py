@@ -110,7 +110,7 @@ class InProcessTransport(Transport):
                         profiler.print_stats()
                 else:
                     result = function(request)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # what ends a Tesseract's call must not end its caller
                 raise RuntimeError(
                     f"{traceback.format_exc()}\nError running Tesseract API {endpoint}: {error}"
                 ) from None

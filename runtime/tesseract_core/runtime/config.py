@@ -49,13 +49,21 @@ def _literal(value: Any) -> Any:
         raise ValueError("not a Python literal; write it like {'run_name': 'a', 'tags': {'x': '1'}}") from None
 
 
+def _none(value: Any) -> Any:
+    return None if value == "none" else value
+
+
 def _comma_separated(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
     return value
 
 
-LocalDirectory = Annotated[str, AfterValidator(_local_directory)]
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+LocalDirectory = Annotated[str, BeforeValidator(_text), AfterValidator(_local_directory)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 
 
@@ -83,7 +91,9 @@ class RuntimeConfig(BaseModel):
         "json", description="How arrays in results are encoded"
     )
     output_file: str = Field("", description="Write the result there (below output_path) instead of to stdout")
-    compression: Literal["lz4"] | None = Field(None, description="Compress base64 and binref arrays in results")
+    compression: Annotated[Literal["lz4"] | None, BeforeValidator(_none)] = Field(
+        None, description="Compress base64 and binref arrays in results: lz4, or none"
+    )
     # Left out of repr(): the URI may carry a password.
     mlflow_tracking_uri: str = Field(
         "", repr=False, description="Log metrics, parameters and artifacts to this MLflow server"
@@ -116,10 +126,21 @@ def env_name(field: str) -> str:
 
 
 _ENV_NAMES = {field: env_name(field) for field in RuntimeConfig.model_fields}
+_RAW_ENV_NAMES = [os.fsencode(name) if os.name == "posix" else name for name in _ENV_NAMES.values()]
 # Values of these fields are never repeated in a message.
 _SECRET_FIELDS = {field for field, info in RuntimeConfig.model_fields.items() if not info.repr}
 
 ConfigSnapshot = Mapping[str, Any]
+
+
+def _environment() -> tuple[Any, ...]:
+    """What our variables hold, to be compared with what they held before.
+
+    `os.environ` takes microseconds for each that is absent, which adds up to half of the time of a small call. So this
+    looks into the dictionary behind it, where there is one.
+    """
+    raw = getattr(os.environ, "_data", None)
+    return tuple(map(os.environ.get, _ENV_NAMES.values()) if raw is None else map(raw.get, _RAW_ENV_NAMES))
 
 
 class _Layer:
@@ -127,17 +148,17 @@ class _Layer:
 
     def __init__(self, overrides: ConfigSnapshot) -> None:
         self.overrides = dict(overrides)
-        self._seen: tuple[str | None, ...] = ()
+        self._seen: tuple[Any, ...] = ()
         self._config: RuntimeConfig | None = None
 
     def config(self) -> RuntimeConfig:
-        seen = tuple(os.environ.get(name) for name in _ENV_NAMES.values())
+        seen = _environment()
         if self._config is None or seen != self._seen:
             # An empty variable counts as unset, as compose files leave them.
             values = {
                 field: value
-                for field, value in zip(_ENV_NAMES, seen, strict=True)
-                if value and field not in self.overrides
+                for field, name in _ENV_NAMES.items()
+                if field not in self.overrides and (value := os.environ.get(name))
             }
             # Overrides were validated when they were given, and stay as they were resolved then.
             self._config = RuntimeConfig(**values).model_copy(update=self.overrides)

@@ -1,26 +1,41 @@
-"""From a user's module to endpoints: import it, check it, and wrap its functions in validation."""
+"""From a user's module to endpoints: its functions, wrapped in validation."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import IO, Any
+from typing import Any, NoReturn
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, ValidationError
 
 from tesseract_core.runtime import tracing
+from tesseract_core.runtime.logs import flush_all, redirect_fd
 from tesseract_core.runtime.schema_generation import SchemaFactory, without_validators
+from tesseract_core.runtime.user_module import (
+    GRADIENTS,
+    check_tesseract_api,
+    get_tesseract_api,
+    load_module_from_path,
+)
+
+__all__ = [
+    "check_tesseract_api",
+    "create_endpoints",
+    "get_input_schema",
+    "get_output_schema",
+    "get_supported_endpoints",
+    "get_tesseract_api",
+    "load_module_from_path",
+    "redirect_fd",
+]
 
 Endpoint = Callable[..., Any]
 
-_GRADIENTS = ("jacobian", "jacobian_vector_product", "vector_jacobian_product")
 _DESCRIPTIONS = {
     "apply": "Run the Tesseract on the given inputs.",
     "jacobian": "Compute the derivatives of the requested outputs with respect to the requested inputs.",
@@ -32,99 +47,11 @@ _DESCRIPTIONS = {
 }
 
 
-# ---- the user's module ----------------------------------------------------------------------------------------------
-
-
-def load_module_from_path(path: str | os.PathLike[str]) -> ModuleType:
-    """Import a Python file under the name of its stem.
-
-    Its directory is appended to `sys.path` and added to `PYTHONPATH`, so that this process and its children find what
-    lies beside it.
-
-    Raises:
-        ImportError: It is not a file, or raises an exception (which is the cause of this one).
-    """
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise ImportError(f"Cannot import {path}: there is no such file")
-    directory = str(file.parent)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"Cannot import {path}: it is not a Python file (.py)")
-    module = importlib.util.module_from_spec(spec)
-    before = sys.path.copy(), os.environ.get("PYTHONPATH"), sys.modules.get(file.stem)
-    if directory not in sys.path:
-        sys.path.append(directory)
-    inherited = [entry for entry in (before[1] or "").split(os.pathsep) if entry and entry != directory]
-    os.environ["PYTHONPATH"] = os.pathsep.join([directory, *inherited])
-    # Registered before it runs: pickle and dataclasses look it up.
-    sys.modules[file.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        _restore(file.stem, *before)
-        raise ImportError(f"Cannot import {path}: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _restore(name: str, path: list[str], pythonpath: str | None, module: ModuleType | None) -> None:
-    sys.path[:] = path
-    if pythonpath is None:
-        os.environ.pop("PYTHONPATH", None)
-    else:
-        os.environ["PYTHONPATH"] = pythonpath
-    if module is None:
-        sys.modules.pop(name, None)
-    else:
-        sys.modules[name] = module
-
-
-def get_tesseract_api() -> ModuleType:
-    """Import the file that the configuration names (`api_path`). Raises: ImportError."""
-    from tesseract_core.runtime.config import get_config
-
-    return load_module_from_path(get_config().api_path)
-
-
-def check_tesseract_api(api_module: ModuleType) -> None:
-    """Check that a module defines what a Tesseract needs.
-
-    Raises:
-        TypeError: A schema or `apply` is missing or of the wrong kind, or an endpoint is a coroutine function.
-    """
-    for name in ("InputSchema", "OutputSchema"):
-        schema = getattr(api_module, name, None)
-        if schema is None:
-            raise TypeError(f"{_name(api_module)} must define the class {name}, a pydantic.BaseModel")
-        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-            raise TypeError(f"{name} in {_name(api_module)} must be a subclass of pydantic.BaseModel")
-    if not callable(getattr(api_module, "apply", None)):
-        raise TypeError(f"{_name(api_module)} must define the function apply(inputs)")
-    _check_synchronous(api_module)
-
-
-def _check_synchronous(api_module: ModuleType) -> None:
-    for name in ("apply", *_GRADIENTS, "abstract_eval"):
-        function = getattr(api_module, name, None)
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{name} in {_name(api_module)} is an async function; endpoints are plain functions "
-                "(use asyncio.run inside)"
-            )
-
-
-def _name(api_module: ModuleType) -> str:
-    return Path(getattr(api_module, "__file__", None) or f"{api_module.__name__}.py").name
-
-
 def get_supported_endpoints(api_module: ModuleType) -> tuple[str, ...]:
     """Names of the endpoints that `create_endpoints` makes, in its order."""
-    gradients = [name for name in _GRADIENTS if hasattr(api_module, name)]
+    gradients = [name for name in GRADIENTS if hasattr(api_module, name)]
     abstract = ["abstract_eval"] if hasattr(api_module, "abstract_eval") else []
     return ("apply", *gradients, "health", *abstract, "test")
-
-
-# ---- endpoints ------------------------------------------------------------------------------------------------------
 
 
 def create_endpoints(api_module: ModuleType) -> list[Endpoint]:
@@ -141,10 +68,10 @@ def create_endpoints(api_module: ModuleType) -> list[Endpoint]:
     Raises:
         AttributeError: A schema or `apply` is missing.
         RuntimeError: There is a gradient endpoint, and nothing is differentiable.
-        TypeError: An endpoint is a coroutine function.
-        ValueError: A model occurs within itself.
+        TypeError: A schema is no model, or an endpoint is no plain function.
+        ValueError: A model occurs within itself, or names a type that is not defined.
     """
-    _check_synchronous(api_module)
+    check_tesseract_api(api_module)
     factory = SchemaFactory(api_module.InputSchema, api_module.OutputSchema)
     makers: dict[str, Callable[[ModuleType, SchemaFactory], Endpoint]] = {
         "apply": _apply,
@@ -172,9 +99,34 @@ def get_output_schema(endpoint: Endpoint) -> type[BaseModel]:
 def _call(endpoint: str, payload: BaseModel, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The one place where functions of the user are called."""
     tracing.trace_call(endpoint, payload)
-    result = function(*args, **kwargs)
+    pid = os.getpid()
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        if os.getpid() != pid:
+            _end_fork(error)
+        raise
+    if os.getpid() != pid:
+        _end_fork(None)
     tracing.trace_return(endpoint, result)
     return result
+
+
+def _end_fork(error: BaseException | None) -> NoReturn:
+    """End a child that user code forked and that has come to the end of its part: only its parent answers the call."""
+    status: Any = 0
+    try:
+        if isinstance(error, SystemExit):
+            status = error.code
+        elif error is not None:
+            status = 1
+            traceback.print_exception(error)
+        if not isinstance(status, int | None):
+            print(status, file=sys.stderr)
+            status = 1
+        flush_all()
+    finally:
+        os._exit((status or 0) & 0xFF)
 
 
 def _endpoint(name: str, function: Endpoint, user_function: Any, **annotations: Any) -> Endpoint:
@@ -200,7 +152,7 @@ class _ResultValidator:
     """Validates what `apply` returns. Arrays are not copied.
 
     Validators of the user's models have run already where an instance of `OutputSchema` is returned; then its fields
-    are only checked against their types, so that nothing runs twice.
+    are only checked against their types, so that nothing runs twice. A dict may hold instances of the user's models.
     """
 
     def __init__(self, result: type[BaseModel], user_outputs: type[BaseModel]) -> None:
@@ -211,11 +163,25 @@ class _ResultValidator:
         return without_validators(self._result.model_fields["root"].annotation)  # type: ignore[arg-type]
 
     def __call__(self, value: Any) -> BaseModel:
-        if not isinstance(value, self._user_outputs):
-            return self._result.model_validate(value, context={"own": False})
-        fields = _as_fields(value)
-        outputs = self._checked_outputs.model_validate(fields, by_name=True, by_alias=False, context={"own": False})
-        return self._result.model_construct(root=outputs)
+        context = {"own": False}
+        if isinstance(value, self._user_outputs):
+            fields = _as_fields(value)
+            outputs = self._checked_outputs.model_validate(fields, by_name=True, by_alias=False, context=context)
+            return self._result.model_construct(root=outputs)
+        try:
+            return self._result.model_validate(value, context=context)
+        except ValidationError as error:
+            if isinstance(value, BaseModel) or not _refuses_a_model(error):
+                raise
+        return self._result.model_validate(_as_fields(value), by_name=True, by_alias=True, context=context)
+
+
+def _refuses_a_model(error: ValidationError) -> bool:
+    """Whether an instance of a model was refused because the generated models are other classes."""
+    return any(
+        problem["type"] == "model_type" and isinstance(problem["input"], BaseModel)
+        for problem in error.errors(include_url=False, include_context=False)
+    )
 
 
 def _as_fields(value: Any) -> Any:
@@ -228,6 +194,8 @@ def _as_fields(value: Any) -> Any:
         return {key: _as_fields(item) for key, item in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return type(value)(_as_fields(item) for item in value)
+    if isinstance(value, set | frozenset) and any(isinstance(item, BaseModel) for item in value):
+        return [_as_fields(item) for item in value]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | range | tuple):
         return [_as_fields(item) for item in value]  # a LazySequence
     return value
@@ -294,27 +262,3 @@ def _test(api_module: ModuleType, endpoints: list[Endpoint]) -> Endpoint:
         return regress_test_case(api_module, endpoints, payload)
 
     return _endpoint("test", test, None, payload=TestSpec, **{"return": TestOutputSchema})
-
-
-# ---- standard output ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def redirect_fd(from_fd: int, to_fd: int) -> Iterator[IO[bytes]]:
-    """Within the block, what is written to `from_fd` goes to `to_fd`, also from C code and child processes.
-
-    Yields:
-        A binary file that still writes to where `from_fd` led before.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    saved = os.dup(from_fd)
-    os.dup2(to_fd, from_fd)
-    try:
-        with os.fdopen(os.dup(saved), "wb") as original:
-            yield original
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os.dup2(saved, from_fd)
-        os.close(saved)

@@ -9,12 +9,15 @@ import glob
 import os
 import posixpath
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 SUPPORTED_FORMATS = Literal["json", "json+base64", "json+binref"]
 
 PathLike = str | os.PathLike[str]
+
+HTTP_SILENCE = 20.0  # seconds for which a web server may say nothing
 
 # More than one letter: "c:/x" is a Windows path.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -139,6 +142,11 @@ def read_from_path(path: PathLike, offset: int = 0, length: int = -1) -> bytes:
         return file.read(length)
 
 
+def cause_of(error: Exception) -> BaseException:
+    """What kept a file from being read: of a URL that cannot be reached, fsspec says that it was not found."""
+    return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
+
+
 def write_to_path(buffer: bytes, path: PathLike, append: bool = False) -> None:
     """Write (or append) bytes; parent directories are made."""
     if not is_url(path):
@@ -148,6 +156,24 @@ def write_to_path(buffer: bytes, path: PathLike, append: bool = False) -> None:
         filesystem.makedirs(filesystem._parent(inner), exist_ok=True)
     with _open(path, "ab" if append else "wb") as file:
         file.write(buffer)
+
+
+def replace_file(path: PathLike, content: bytes) -> None:
+    """Write a local file in one step: nobody sees half of it, and none of it stays if that fails.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    target = os.fspath(path)
+    temporary = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, target)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def expand_glob(pattern: PathLike) -> list[str]:
@@ -174,10 +200,19 @@ def _open(path: PathLike, mode: str) -> Any:
         return open(path, mode)
     import fsspec
 
-    return fsspec.open(os.fspath(path), mode).open()
+    return fsspec.open(os.fspath(path), mode, **_patience(path)).open()
 
 
 def _filesystem(url: PathLike) -> tuple[Any, str]:
     import fsspec
 
-    return fsspec.core.url_to_fs(os.fspath(url))
+    return fsspec.core.url_to_fs(os.fspath(url), **_patience(url))
+
+
+def _patience(url: PathLike) -> dict[str, Any]:
+    """Options for fsspec: a web server that says nothing must not hold up a call for minutes."""
+    if not os.fspath(url).lower().startswith(("http://", "https://")):
+        return {}
+    from aiohttp import ClientTimeout
+
+    return {"client_kwargs": {"timeout": ClientTimeout(total=300, sock_connect=HTTP_SILENCE, sock_read=HTTP_SILENCE)}}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import IO, Any, Self, TextIO
 
 Consumer = Callable[[bytes], None]
 
@@ -53,17 +53,20 @@ class LineSplitter:
 
     def __init__(self, sink: Callable[[list[bytes]], None]) -> None:
         self._sink = sink
-        self._rest = b""
+        self._unfinished: list[bytes] = []  # pieces, since joining them at each one would take quadratic time
 
     def __call__(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if lines:
+        first, *others = data.split(b"\n")
+        self._unfinished.append(first)
+        if others:
+            lines = [b"".join(self._unfinished), *others]
+            self._unfinished = [lines.pop()]
             self._sink(lines)
 
     def close(self) -> None:
-        if self._rest:
-            self._sink([self._rest])
-            self._rest = b""
+        if rest := b"".join(self._unfinished):
+            self._unfinished = []
+            self._sink([rest])
 
 
 class LogFile:
@@ -329,6 +332,11 @@ def reserve_stdout() -> int:
     Returns:
         A descriptor of the real stdout, for the one result that belongs there. Children do not inherit it.
     """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:  # closed by who started us: the next file that is opened would take its place
+            os.open(os.devnull, os.O_RDWR)
     flush_all()
     real = os.dup(1)
     os.dup2(2, 1)
@@ -336,3 +344,24 @@ def reserve_stdout() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # so that lines of both appear in order
     return real
+
+
+@contextmanager
+def redirect_fd(from_fd: int, to_fd: int) -> Iterator[IO[bytes]]:
+    """Within the block, what is written to `from_fd` goes to `to_fd`, also from C code and child processes.
+
+    Yields:
+        A binary file that still writes to where `from_fd` led before.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    saved = os.dup(from_fd)
+    os.dup2(to_fd, from_fd)
+    try:
+        with os.fdopen(os.dup(saved), "wb") as original:
+            yield original
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.dup2(saved, from_fd)
+        os.close(saved)

@@ -20,7 +20,6 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 from tesseract_core.runtime import array_encoding as ae
 from tesseract_core.runtime.array_encoding import errors
 from tesseract_core.runtime.array_encoding.dtypes import DType
-from tesseract_core.runtime.array_json_schema import array_json_schema
 
 
 class ArrayFlags(IntFlag):
@@ -77,27 +76,29 @@ class PydanticArrayAnnotation(metaclass=_ArrayMeta):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def from_python(value: Any, info: ValidationInfo) -> Any:
-            return cls.validate_value(value, info.context)
-
-        def from_json(value: Any, info: ValidationInfo) -> Any:
-            if not isinstance(value, dict):
+        def validate(value: Any, info: ValidationInfo) -> Any:
+            if info.mode == "json" and not isinstance(value, dict):
                 raise PydanticKnownError("model_type", {"class_name": cls.schema_name()})
             return cls.validate_value(value, info.context)
 
+        validate.__name__ = cls.schema_name()  # part of the location of errors in a union
+
         def to_json(value: Any, info: core_schema.SerializationInfo) -> Any:
+            if isinstance(value, ShapeDType):  # in a default of what abstract_eval takes
+                return value.model_dump()
             # Without a context (or one that cannot be written to), each array is a dump of its own.
             return ae.encode_array(value, info.context if info.context is not None else {}, cls.expected_dtype)
 
-        return core_schema.json_or_python_schema(
-            json_schema=core_schema.with_info_plain_validator_function(from_json),
-            python_schema=core_schema.with_info_plain_validator_function(from_python),
+        return core_schema.with_info_plain_validator_function(
+            validate,
             serialization=core_schema.plain_serializer_function_ser_schema(to_json, info_arg=True, when_used="json"),
             metadata={"tesseract_array": True},
         )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        from tesseract_core.runtime.array_json_schema import array_json_schema
+
         return array_json_schema(cls.expected_shape, cls.expected_dtype, cls.schema_name(), cls.flag_names(), handler)
 
 

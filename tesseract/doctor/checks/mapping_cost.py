@@ -27,7 +27,7 @@ class MappingCost(Check[Probe]):
     def probe(self, machine: Machine) -> Probe:
         backend = get_backend()
         images = tuple(
-            (image.tags[0] if image.tags else image.id[:12], image.size, image.mapped_size)
+            (image.tags[0] if image.tags else image.short_id, image.size, image.mapped_size)
             for image in backend.images()
             if "TESSERACT_NAME" in image.env
         )

@@ -79,7 +79,7 @@ class Smoke(Check[Probe]):
 
 
 def _name(image: ImageInfo) -> str:
-    return image.tags[0] if image.tags else image.id[:12]
+    return image.tags[0] if image.tags else image.short_id
 
 
 def _any_image(images: list[ImageInfo]) -> ImageInfo | None:

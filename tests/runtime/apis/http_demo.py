@@ -1,5 +1,6 @@
 """A Tesseract whose calls do what the request says, for tests of the HTTP contract."""
 
+import asyncio
 import os
 import sys
 from typing import Literal
@@ -17,9 +18,10 @@ class InputSchema(BaseModel):
     a: Differentiable[Array[(3,), Float64]]
     s: Differentiable[Float64] = 2.0
     parts: list[Part] = []
-    mode: Literal["plain", "print", "raise", "value_error", "validation_error", "exit", "invalid_output", "dict"] = (
-        "plain"
-    )
+    mode: Literal[
+        *("plain", "print", "raise", "value_error", "validation_error", "exit", "cancelled", "interrupted"),
+        *("invalid_output", "dict", "break_settings"),
+    ] = "plain"
     text: str = Field("", max_length=5_000)
 
 
@@ -49,6 +51,12 @@ def apply(inputs: InputSchema) -> OutputSchema:
             Part(x="no array")
         case "exit":
             sys.exit(7)
+        case "cancelled":
+            raise asyncio.CancelledError
+        case "interrupted":
+            raise KeyboardInterrupt
+        case "break_settings":
+            os.environ["TESSERACT_OUTPUT_FORMAT"] = "nonsense"
         case "invalid_output":
             return {"y": [1.0, 2.0], "stats": stats}
         case "dict":

@@ -24,7 +24,7 @@ worker.join()
 class InputSchema(BaseModel):
     how: Literal[
         *("nothing", "sleep", "hold_gil", "note", "threads", "child", "pool"),
-        *("kill", "segfault", "exit", "fork_then_die"),
+        *("kill", "segfault", "exit", "fork_then_die", "fork_and_return"),
     ]
     seconds: float = 0
     path: str = ""
@@ -67,6 +67,9 @@ def apply(inputs: InputSchema) -> OutputSchema:
                 time.sleep(inputs.seconds)
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
+        case "fork_and_return":
+            if child := os.fork():
+                value = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         case "note":
             with open(inputs.path, "a") as file:
                 file.write("computed\n")

@@ -60,12 +60,17 @@ def apply(inputs: InputSchema):
 
 
 def _block(inputs, out, path):
-    rows = 3 if out == "y" else 1
-    size = np.size(get_at_path(inputs, path))
-    values = np.zeros((rows, size))
-    if (out, path) == ("y", "a"):
-        values = 2.0 * np.eye(3)
-    return values.reshape((3,) * (out == "y") + np.shape(get_at_path(inputs, path)))
+    shape = (3,) * (out == "y") + np.shape(get_at_path(inputs, path))
+    match out, path:
+        case "y", "a":
+            return inputs.s * np.eye(3)
+        case "y", "s":
+            return inputs.a
+        case "stats.mean", "a":
+            return np.full(3, inputs.s / 3)
+        case "stats.mean", "s":
+            return np.mean(inputs.a)
+    return np.zeros(shape)
 
 
 def jacobian(inputs, jac_inputs, jac_outputs):

@@ -100,14 +100,14 @@ def _read_file(path: str, ref: Binref, length: int) -> bytearray:
 
 
 def _read_url(url: str, ref: Binref, length: int) -> bytearray:
-    from tesseract_core.runtime.file_interactions import read_from_path
+    from tesseract_core.runtime.file_interactions import cause_of, read_from_path
     from tesseract_core.runtime.trust import check_url
 
     check_url(url)
     try:
         data = read_from_path(url, ref.offset, length)
     except Exception as error:  # every file system has errors of its own
-        raise ValueError(f"cannot read {ref.path!r}: {type(error).__name__}") from None
+        raise ValueError(f"cannot read {ref.path!r}: {type(cause_of(error)).__name__}") from None
     if len(data) != length:
         raise ValueError(f"expected {length} bytes at offset {ref.offset} of {ref.path!r}, got {len(data)}")
     return bytearray(data)
@@ -131,10 +131,11 @@ def write_binref(data: Any, context: MutableMapping[str, Any]) -> str:
     offset = context.get("__binref_offset", 0)
     if "__binref_uuid" not in context or offset > context.get("max_file_size", DEFAULT_MAX_FILE_SIZE):
         context["__binref_uuid"], offset = str(uuid.uuid4()), 0
-        os.makedirs(os.path.join(base, subdirectory), exist_ok=True)
     name = os.path.join(subdirectory, f"{context['__binref_uuid']}.bin")
     path = os.path.join(base, name)
     try:
+        if offset == 0:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "ab") as file:
             file.write(data)
     except OSError as error:  # a full disk: no half array stays

@@ -46,12 +46,15 @@ def parse_header(encoded: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
     if encoded.get("object_type", "array") != "array":
         raise errors.malformed("literal_error", "'object_type' must be 'array'")
     shape, dtype = encoded["shape"], encoded["dtype"]
-    if not isinstance(shape, list | tuple) or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+    if not isinstance(shape, list | tuple) or not all(type(size) is int and size >= 0 for size in shape):
         raise errors.malformed("array_invalid_shape", f"'shape' must list non-negative integers, got {_shown(shape)}")
     if len(shape) > 64:
         raise errors.malformed("array_invalid_shape", "an array has at most 64 dimensions")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise errors.invalid_dtype(dtype)
+    # NumPy's limit holds for arrays without elements, too.
+    if 0 in shape and math.prod(size or 1 for size in shape) * np.dtype(dtype).itemsize >= 2**63:
+        raise errors.malformed("array_invalid_shape", f"no array can have the shape {_shown(shape)}")
     return tuple(shape), dtype
 
 
@@ -106,7 +109,7 @@ def _read_bytes(
             raise ValueError("a compressed array needs <path>:<offset>:<compressed_size>")
         return _decompress(read_binref(ref, ref.compressed_size, context), size)  # type: ignore[arg-type]
     if compression is None and len(buffer) > 4 * -(-size // 3):
-        raise ValueError(f"expected {size} bytes, got {len(buffer) // 4 * 3} or so")
+        raise ValueError(f"expected {size} bytes, got more ({len(buffer)} base64 characters)")
     raw = pybase64.b64decode_as_bytearray(buffer, validate=True)
     if compression is not None:
         return _decompress(raw, size)

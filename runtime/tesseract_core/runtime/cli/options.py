@@ -46,6 +46,25 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [word for words in given.values() for word in words], list(arguments[position:])
 
 
+def parse(tokens: Sequence[str]) -> dict[str, str | bool] | None:
+    """The values of global options by field; None where it takes a real parser to say what is meant, or wrong."""
+    values: dict[str, str | bool] = {}
+    words = iter(tokens)
+    for word in words:
+        name, equals, value = word.partition("=")
+        field = name.removeprefix("--").replace("-", "_")
+        flag = field.removeprefix("no_")
+        if name != option_name(field):
+            return None
+        if flag in FLAGS and not equals:
+            values[flag] = flag == field
+        elif field in FIELDS and field not in FLAGS and (given := value if equals else next(words, None)) is not None:
+            values[field] = given
+        else:
+            return None
+    return values
+
+
 def configure(options: dict[str, str | bool]) -> None:
     """Apply the global options.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import os
-import sys
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from tesseract_core.runtime.cli.errors import UsageError
+from tesseract_core.runtime.file_interactions import cause_of, read_from_path, replace_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,12 +29,8 @@ def read_payload(argument: str, command: str) -> Any:
     place = argument.lstrip("@") if argument.startswith("@") else ""
     try:
         content = _read(place) if place else argument
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise UsageError(f"Invalid value for payload: cannot read {place}: {reason}", command) from None
     except Exception as error:  # whatever the library behind a URL raises: a missing driver, refused credentials
-        reason = f"{type(error).__name__}: {error}"
-        raise UsageError(f"Invalid value for payload: cannot read {place}: {reason}", command) from None
+        raise UsageError(f"Invalid value for payload: cannot read {place}: {_reason(error)}", command) from None
     try:
         return from_json(content)
     except ValueError as error:
@@ -44,15 +40,18 @@ def read_payload(argument: str, command: str) -> Any:
 
 def _read(place: str) -> bytes:
     if place == "-":
-        return sys.stdin.buffer.read()
-    if "://" not in place:
-        with open(place, "rb") as file:
-            return file.read()
-    import fsspec
+        with open(0, "rb", closefd=False) as stdin:
+            content = stdin.read()
+    else:
+        content = read_from_path(place)
+    return content.removeprefix(codecs.BOM_UTF8)
 
-    with fsspec.open(place, "rb") as file:
-        content: bytes = file.read()
-        return content
+
+def _reason(error: Exception) -> str:
+    cause = cause_of(error)
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return "not found" if isinstance(cause, FileNotFoundError) else f"{type(cause).__name__}: {cause}"
 
 
 def validate_payload(schema: type[Model], value: Any, command: str) -> Model:
@@ -76,16 +75,7 @@ def write_result(content: bytes, output_path: str, output_file: str, result_fd: 
     if output_file:
         target = os.path.join(output_path, output_file)
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        temporary = f"{target}.{os.getpid()}.part"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-            os.replace(temporary, target)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        return
+        return replace_file(target, content)
     view = memoryview(content)
     while view:
         view = view[os.write(result_fd, view) :]

@@ -82,8 +82,8 @@ class Program:
 
     @staticmethod
     def _configure(tokens: list[str]) -> None:
-        values = {}
-        if tokens:
+        values = options.parse(tokens)
+        if values is None:
             from tesseract_core.runtime.cli.app import build_app, parse
 
             values = parse(build_app(), tokens)()
@@ -106,7 +106,7 @@ class Program:
             CommandFailed: There is none, or it cannot be imported.
         """
         require_api_file()
-        from tesseract_core.runtime.core import load_module_from_path
+        from tesseract_core.runtime.user_module import load_module_from_path
 
         try:
             return load_module_from_path(get_config().api_path)
@@ -122,12 +122,14 @@ class Program:
             CommandFailed: The module is no Tesseract.
         """
         from tesseract_core.runtime.core import create_endpoints
+        from tesseract_core.runtime.user_module import NotATesseract, explained
 
         api_module = self.api_module
         try:
-            return {function.__name__.replace("_", "-"): function for function in create_endpoints(api_module)}
-        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise CommandFailed(f"{get_config().api_path} is not a complete Tesseract API: {error}") from None
+            with explained():
+                return {function.__name__.replace("_", "-"): function for function in create_endpoints(api_module)}
+        except NotATesseract as error:
+            raise CommandFailed(str(error)) from None
 
     def _require_command(self, command: str) -> None:
         known = {*FIXED_COMMANDS, *self.endpoints}
@@ -214,9 +216,9 @@ class Program:
                     result = function(model)
                 profiler.print_stats()
                 content = _encode(result)
-            except CommandFailed:
+            except (CommandFailed, KeyboardInterrupt):
                 raise
-            except (Exception, SystemExit):
+            except BaseException:
                 traceback.print_exc()
                 raise CommandFailed from None
         self.write(content, config.output_file)
@@ -224,13 +226,7 @@ class Program:
 
     def check(self) -> int:
         """Check the user's module."""
-        from tesseract_core.runtime.core import check_tesseract_api
-
-        try:
-            check_tesseract_api(self.api_module)
-        except TypeError as error:
-            raise CommandFailed(str(error)) from None
-        _ = self.endpoints
+        _ = self._document()
         print("✅ Tesseract API check successful ✅", file=sys.stderr)
         return 0
 
@@ -253,20 +249,33 @@ class Program:
 
     def openapi_schema(self) -> int:
         """Print the OpenAPI document."""
+        self.write(self._document(), get_config().output_file)
+        return 0
+
+    def _document(self) -> bytes:
         import orjson
 
         from tesseract_core.runtime.openapi import build_openapi
+        from tesseract_core.runtime.user_module import NotATesseract, explained
 
         config = get_config()
         offered = [function for name, function in self.endpoints.items() if name != "test" or config.debug]
-        self.write(orjson.dumps(build_openapi(offered, config)), config.output_file)
-        return 0
+        try:
+            with explained():
+                return orjson.dumps(build_openapi(offered, config))
+        except NotATesseract as error:
+            raise CommandFailed(str(error)) from None
 
     def serve(self, host: str, port: int, num_workers: int, uds: Path | None, parent_pipe_fd: int | None) -> int:
         """Serve until a signal comes."""
         require_api_file()
         from tesseract_core.runtime.serve import serve
 
+        try:
+            if parent_pipe_fd is not None:
+                os.fstat(parent_pipe_fd)
+        except (OSError, OverflowError):
+            raise UsageError(f"Invalid value for --parent-pipe-fd: {parent_pipe_fd} is not open", "serve") from None
         try:
             serve(host, port, num_workers, uds=uds, parent_pipe_fd=parent_pipe_fd)
         except ValueError as error:

@@ -6,6 +6,7 @@ given: where the directory lies on the server is none of the client's business.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,14 @@ from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.paths import confine
 
 
+class _Check(AfterValidator):
+    """A validator that returns what it is given where it has been before, so it may run again on results."""
+
+
 def _existing(path: Path, directory: str, what: str, info: ValidationInfo | None = None) -> Path:
     resolved = confine(path, directory, what=f"{what} path")
     unchecked = info is not None and (info.context or {}).get("skip_path_checks", False)
-    if not unchecked and not resolved.exists():
+    if not unchecked and not os.path.exists(resolved):  # False also for names that no file can have
         raise ValueError(f"{path} does not exist in the {what} path")
     return resolved
 
@@ -31,8 +36,8 @@ def _output_path(path: Path, info: ValidationInfo) -> Path:
     return _existing(path, get_config().output_path, "output", info)
 
 
-def _relative_to_output(path: Path) -> str:
-    directory = Path(get_config().output_path).resolve()
+def _relative_to_output(path: str | Path) -> str:
+    path, directory = Path(path), Path(get_config().output_path).resolve()
     return str(path.relative_to(directory) if path.is_relative_to(directory) else path)
 
 
@@ -42,12 +47,12 @@ def _regular_file(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
-InputPath = Annotated[Path, AfterValidator(_input_path)]
+InputPath = Annotated[Path, _Check(_input_path)]
 """A file or folder that exists below the input path. In memory and in JSON: its absolute path."""
 
 OutputPath = Annotated[
     Path,
-    AfterValidator(_output_path),
+    _Check(_output_path),
     PlainSerializer(
         _relative_to_output,
         return_type=Annotated[str, WithJsonSchema({"type": "string", "format": "path"})],
@@ -56,13 +61,13 @@ OutputPath = Annotated[
 ]
 """Existing file or folder below the output path. In memory its absolute path, in JSON relative to the output path."""
 
-InputFileReference = Annotated[InputPath, AfterValidator(_regular_file)]
+InputFileReference = Annotated[InputPath, _Check(_regular_file)]
 """Deprecated: an `InputPath` that must be a regular file."""
 
 OutputFileReference = Annotated[
     OutputPath,
-    AfterValidator(_regular_file),
-    AfterValidator(lambda path: Path(_relative_to_output(path))),
+    _Check(_regular_file),
+    _Check(lambda path: Path(_relative_to_output(path))),
 ]
 """Deprecated: an `OutputPath` that must be a regular file; in memory, too, it is relative to the output path."""
 

@@ -40,8 +40,9 @@ class TesseractReference:
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # protocol probes (copy, pickle, array conversion) must not start a container
-            raise AttributeError(name)
+        # Those who only want to know what this is (copy, pickle, what looks for arrays) must not start a container.
+        if name.startswith("_") or (self._tesseract is None and not _is_attribute(name)):
+            raise AttributeError(f"a Tesseract has no attribute {name!r}")
         return getattr(self._found(), name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TesseractReference:
@@ -96,6 +97,12 @@ class TesseractReference:
             "additionalProperties": False,
             "x-tesseract-type": "TesseractReference",
         }
+
+
+def _is_attribute(name: str) -> bool:
+    from tesseract_core import Tesseract
+
+    return hasattr(Tesseract, name)
 
 
 def _check_allowed(reference: Reference) -> None:

@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from tesseract_core.runtime.file_interactions import replace_file
 from tesseract_core.runtime.mpa.backend import Backend, StepCounter, artifact_source
 from tesseract_core.runtime.mpa.directory import RunDirectory
 
@@ -36,12 +38,14 @@ class FileBackend(Backend):
         self._metrics.write("timestamp,key,value,step\n")
 
     def log_parameter(self, key: str, value: Any) -> None:
+        try:
+            # What it is now, whatever becomes of it later.
+            value = json.loads(json.dumps(value, default=str))
+        except (TypeError, ValueError):  # keys that JSON has not, or circles
+            value = str(value)
         self._parameters[key] = value
-        text = json.dumps(self._parameters, indent=2, default=str)
-        logs = self._directory.create()
-        temporary = logs / f".parameters.{os.getpid()}.json"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(logs / "parameters.json")
+        text = json.dumps(self._parameters, indent=2)
+        replace_file(self._directory.create() / "parameters.json", text.encode())
 
     def log_metric(self, key: str, value: float, step: int | None) -> None:
         self.write_metric(key, float(value), self._steps.number(key, step), datetime.now())
@@ -59,7 +63,8 @@ class FileBackend(Backend):
 
     def close(self, succeeded: bool) -> None:
         if self._metrics is not None:
-            self._metrics.close()
+            with suppress(OSError):  # a full disk: whoever logged what is left in the buffer has been told
+                self._metrics.close()
 
 
 def copy_artifact(source: Path, target: Path) -> None:

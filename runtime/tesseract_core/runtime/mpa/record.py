@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from datetime import datetime
 from pathlib import Path
 
+from tesseract_core.runtime.file_interactions import replace_file
 from tesseract_core.runtime.mpa.directory import RunDirectory
 
 
@@ -45,12 +45,9 @@ class RunRecord:
         if not self._directory.exists:
             return
         logs = self._directory.path / "logs"
-        temporary = logs / f".run.{os.getpid()}.json"
         try:
-            temporary.write_text(json.dumps(self._content) + "\n", encoding="utf-8")
-            temporary.replace(logs / "run.json")
+            replace_file(logs / "run.json", f"{json.dumps(self._content)}\n".encode())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             print(f"the run could not be recorded in {logs}: {error}", file=sys.stderr)
 
 

@@ -9,11 +9,22 @@ import collections.abc
 import copy
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-from pydantic import BaseModel, RootModel, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    PlainValidator,
+    PydanticUndefinedAnnotation,
+    RootModel,
+    SkipValidation,
+    WrapValidator,
+    create_model,
+)
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
@@ -94,19 +105,23 @@ class Rewriter:
         if origin is None:
             return annotation
         if origin is Annotated:
-            return Annotated[(self.annotation(args[0]), *args[1:])]
+            annotation, metadata = self.annotation(args[0]), self._metadata(args[0], args[1:])
+            return Annotated[(annotation, *metadata)] if metadata else annotation
         replaced = tuple(map(self.annotation, args))
         if all(new is old for new, old in zip(replaced, args, strict=True)):
             return annotation
         return Union[replaced] if origin in _UNIONS else origin[replaced]  # noqa: UP007 (of a tuple)
 
     def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
-        cls.model_rebuild()
+        try:
+            cls.model_rebuild()
+        except PydanticUndefinedAnnotation as error:
+            raise ValueError(f"{cls.__name__} names the type {error.name!r}, which is not defined") from None
         fields: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
-            annotation = self.annotation(field.annotation)
-            if annotation is not field.annotation:
-                fields[name] = (annotation, self._field(field, annotation))
+            changed = self._field(field)
+            if changed is not field:
+                fields[name] = (changed.annotation, changed)
         extra = {} if "extra" in cls.model_config or issubclass(cls, RootModel) else {"extra": "forbid"}
         return create_model(
             self._prefix + cls.__name__,
@@ -117,9 +132,18 @@ class Rewriter:
             **fields,
         )
 
-    def _field(self, field: FieldInfo, annotation: Any) -> FieldInfo:
+    def _metadata(self, annotation: Any, metadata: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what stands beside an annotation in `Annotated`."""
+        return metadata
+
+    def _field(self, field: FieldInfo) -> FieldInfo:
+        annotation = self.annotation(field.annotation)
+        metadata = self._metadata(field.annotation, tuple(field.metadata))
+        if annotation is field.annotation and metadata == tuple(field.metadata):
+            return field
         changed = copy.copy(field)
         old, changed.annotation = field.annotation, annotation
+        changed.metadata = list(metadata)
         if self._default is not None and not field.is_required():
             replace = self._default
             if field.default_factory is None:
@@ -130,22 +154,39 @@ class Rewriter:
         return changed
 
 
+# Not their subclasses: those of our own path types may run as often as they like.
+_VALIDATORS = (AfterValidator, BeforeValidator, PlainValidator, WrapValidator)
+
+
+class _Stripper(Rewriter):
+    def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
+        subclass = super()._subclass(cls)
+        subclass.__pydantic_decorators__ = dataclasses.replace(
+            cls.__pydantic_decorators__, validators={}, field_validators={}, root_validators={}, model_validators={}
+        )
+        subclass.model_rebuild(force=True)
+        return subclass
+
+    def _metadata(self, annotation: Any, metadata: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not any(type(item) in _VALIDATORS for item in metadata):
+            return metadata
+        if _holds_structure(annotation):
+            return tuple(item for item in metadata if type(item) not in _VALIDATORS)
+        # What a validator makes of a plain value may be of another type, or out of the bounds that it was checked for.
+        return (*metadata, SkipValidation())
+
+
+def _holds_structure(annotation: Any) -> bool:
+    """Whether there are models or arrays in an annotation."""
+    return is_model(annotation) or is_array_type(annotation) or any(map(_holds_structure, members(annotation)[1]))
+
+
 def without_validators(cls: type[BaseModel]) -> type[BaseModel]:
-    """Return a subclass that checks types, but runs no validator methods of the user's on the way.
+    """Return a subclass that checks types, but runs no validators of the user's on the way.
 
     For instances of the user's class: their validators have run when they were made.
     """
-
-    class Stripper(Rewriter):
-        def _subclass(self, cls: type[BaseModel]) -> type[BaseModel]:
-            subclass = super()._subclass(cls)
-            subclass.__pydantic_decorators__ = dataclasses.replace(
-                cls.__pydantic_decorators__, validators={}, field_validators={}, root_validators={}, model_validators={}
-            )
-            subclass.model_rebuild(force=True)
-            return subclass
-
-    return Stripper("").model(cls)
+    return _Stripper("").model(cls)
 
 
 def abstract_default(value: Any, annotation: Any) -> Any:
@@ -159,24 +200,37 @@ def abstract_default(value: Any, annotation: Any) -> Any:
                 for name, field in type(value).model_fields.items()
             }
         )
-    if isinstance(value, Mapping):
-        inner = members(annotation)[1]
-        return {key: abstract_default(item, inner[-1] if inner else Any) for key, item in value.items()}
     array_type = _array_member(annotation)
-    if array_type is not None or is_arraylike(value):
+    if is_arraylike(value) or (array_type is not None and not isinstance(value, Mapping)):
         array = value if is_arraylike(value) else np.asarray(value, array_type and array_type.expected_dtype)
         return ShapeDType(shape=tuple(array.shape), dtype=str(array.dtype))
-    if isinstance(value, list | tuple):
-        inner = members(annotation)[1]
-        return type(value)(abstract_default(item, inner[0] if inner else Any) for item in value)
+    if isinstance(value, Mapping):
+        items = zip(value.items(), _item_types(value, annotation), strict=False)
+        return {key: abstract_default(item, item_type) for (key, item), item_type in items}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(map(abstract_default, value, _item_types(value, annotation)))
     return value
 
 
 def _array_member(annotation: Any) -> type[PydanticArrayAnnotation] | None:
     """The array type that an annotation is, possibly in a union or `Annotated`."""
-    if is_array_type(annotation):
-        return annotation
+    return next(filter(is_array_type, _alternatives(annotation)), None)
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """What an annotation allows: the members of a union, without `Annotated`."""
     origin, args = members(annotation)
     if origin in (*_UNIONS, Annotated):
-        return next(filter(None, map(_array_member, args[:1] if origin is Annotated else args)), None)
-    return None
+        for arg in args[:1] if origin is Annotated else args:
+            yield from _alternatives(arg)
+    else:
+        yield annotation
+
+
+def _item_types(value: Any, annotation: Any) -> Iterator[Any]:
+    """The annotations of the items of a container (of the values of a mapping), without end."""
+    for origin, args in map(members, _alternatives(annotation)):
+        if isinstance(origin, type) and issubclass(origin, Mapping) == isinstance(value, Mapping):
+            positional = origin is tuple and args[-1] is not ...
+            return chain(args, repeat(Any)) if positional else repeat(args[-1 if issubclass(origin, Mapping) else 0])
+    return repeat(Any)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError, ValidationInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
 
+from tesseract_core.runtime.array_encoding import AnyShape
 from tesseract_core.runtime.array_encoding import errors as array_errors
 from tesseract_core.runtime.schema_generation.leaves import ArrayLeaf
 from tesseract_core.runtime.schema_generation.path_sets import types_at, unknown_path
@@ -51,9 +54,11 @@ class TangentVector(_Tree):
 
         def validate(path: str, tangent: Any) -> Any:
             actual = get_at_path(inputs, path)
-            dtype = next((t.expected_dtype for t in types_at(path, self._leaves)), None)
             shape = tuple(actual.shape) if hasattr(actual, "shape") else np.shape(actual)
-            dtype = dtype or str(getattr(actual, "dtype", np.asarray(actual).dtype))
+            found = str(getattr(actual, "dtype", np.asarray(actual).dtype))
+            declared = [array_type.expected_dtype for array_type in types_at(path, self._leaves)]
+            # An unvalidated default may have another dtype than the declared one; of a union, one type is meant.
+            dtype = found if None in declared or found in declared else declared[0]
             return validate_array(tangent, shape, dtype, info.context)
 
         return _each("tangent_vector", value, validate)
@@ -119,20 +124,11 @@ class JacobianResult(_Tree):
         return _each("jacobian", value, row)
 
     def _block(self, out: str, path: str, value: Any, context: Mapping[str, Any]) -> Any:
-        rows = types_at(out, self._outputs)[0].expected_shape
-        columns = types_at(path, self._inputs)[0].expected_shape
-        if rows is not ... and columns is not ...:
-            return validate_array(value, (*rows, *columns), None, context)
-        array = validate_array(value, ..., None, context)
-        shape = tuple(array.shape)
-        # One side has any rank: its dimensions are whatever the other side leaves.
-        known = rows if rows is not ... else columns if columns is not ... else ()
-        if len(shape) < len(known):
-            raise array_errors.dimensionality_mismatch(len(shape), len(known))
-        side = shape[: len(known)] if rows is not ... else shape[len(shape) - len(known) :]
-        if any(dim not in (None, size) for size, dim in zip(side, known, strict=True)):
-            raise array_errors.shape_mismatch(side, known)
-        return array
+        rows, columns = types_at(out, self._outputs), types_at(path, self._inputs)
+        return _first_fitting(
+            partial(_validate_block, value, row.expected_shape, column.expected_shape, context)
+            for row, column in product(rows, columns)
+        )
 
 
 def _prerequisites(info: ValidationInfo, what: str, *fields: str) -> list[Any]:
@@ -196,10 +192,31 @@ def _literal(message: str) -> Any:
 
 def _declared(value: Any, types: Sequence[type[PydanticArrayAnnotation]], context: Mapping[str, Any] | None) -> Any:
     """Validate against the first of several types that fits."""
+    return _first_fitting(partial(array_type.validate_value, value, context) for array_type in types)
+
+
+def _validate_block(value: Any, rows: AnyShape, columns: AnyShape, context: Mapping[str, Any]) -> Any:
+    """Validate the part of a Jacobian that belongs to an output and an input of the given shapes."""
+    if rows is not ... and columns is not ...:
+        return validate_array(value, (*rows, *columns), None, context)
+    array = validate_array(value, ..., None, context)
+    shape = tuple(array.shape)
+    # One side has any rank: its dimensions are whatever the other side leaves.
+    known = rows if rows is not ... else columns if columns is not ... else ()
+    if len(shape) < len(known):
+        raise array_errors.dimensionality_mismatch(len(shape), len(known))
+    side = shape[: len(known)] if rows is not ... else shape[len(shape) - len(known) :]
+    if any(dim not in (None, size) for size, dim in zip(side, known, strict=True)):
+        raise array_errors.shape_mismatch(side, known)
+    return array
+
+
+def _first_fitting(attempts: Iterable[Callable[[], Any]]) -> Any:
+    """Return the result of the first attempt that succeeds; if none does, the first error counts."""
     problem: PydanticCustomError | None = None
-    for array_type in types:
+    for attempt in attempts:
         try:
-            return array_type.validate_value(value, context)
+            return attempt()
         except PydanticCustomError as error:
             problem = problem or error
     assert problem is not None, "paths are checked before values"

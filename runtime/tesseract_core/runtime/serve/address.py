@@ -52,9 +52,9 @@ def claim(address: Address) -> Address:
         _check_socket_file(address.uds)
         return address
     try:
-        family, _, _, _, sockaddr = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # We listen on one address. Whoever looks up the name tries all of them, whoever writes 127.0.0.1 only that.
+        family, _, _, _, sockaddr = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             # Connections of a server that has just stopped do not count, a listening one does.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,9 +16,10 @@ from typing import Self
 import orjson
 
 from tesseract_core.runtime import debugger
-from tesseract_core.runtime.serve.handler import Handler, NotATesseract
+from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job
+from tesseract_core.runtime.user_module import NotATesseract
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, 
     with open(announce_fd, "wb") as announce:
         try:
             handler = load()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             announce.write(Announcement(error=_explain(error)).encode())
             return 1
         announce.write(Announcement(handler.document, handler.endpoints).encode())

@@ -16,7 +16,7 @@ import pydantic_core
 from pydantic import BaseModel, ValidationError
 
 from tesseract_core.runtime.config import get_config
-from tesseract_core.runtime.core import create_endpoints, get_input_schema, get_tesseract_api
+from tesseract_core.runtime.core import create_endpoints, get_input_schema
 from tesseract_core.runtime.file_interactions import output_to_bytes
 from tesseract_core.runtime.mpa import serve_run
 from tesseract_core.runtime.openapi import build_openapi
@@ -26,13 +26,10 @@ from tesseract_core.runtime.serve.messages import Reply, RequestHead
 from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate
 from tesseract_core.runtime.serve.queue import Message
 from tesseract_core.runtime.trust import network_payload
+from tesseract_core.runtime.user_module import explained, get_tesseract_api
 
 # These answer in plain JSON whatever the client accepts, and their runs have no name.
 _PLAIN_JSON = frozenset({"abstract_eval", "test"})
-
-
-class NotATesseract(Exception):
-    """The user's module is not what it should be. The message is one line for its author."""
 
 
 class _Refused(Exception):
@@ -47,6 +44,7 @@ class Handler:
 
     def __init__(self, api_module: ModuleType) -> None:
         config = get_config()
+        self._debug = config.debug
         offered = [fn for fn in create_endpoints(api_module) if fn.__name__ != "test" or config.debug]
         self.document = orjson.dumps(build_openapi(offered, config))
         self._functions = {fn.__name__: fn for fn in offered if fn.__name__ != "health"}
@@ -61,10 +59,8 @@ class Handler:
             NotATesseract: It lacks something, or a schema in it cannot be served.
         """
         module = get_tesseract_api()
-        try:
+        with explained():
             return cls(module)
-        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise NotATesseract(f"{get_config().api_path} is not a complete Tesseract API: {error}") from error
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -88,10 +84,8 @@ class Handler:
                 encoding = self._negotiate(head)
             except _Refused as refusal:
                 return refusal.reply
-            except Exception:  # a validator of the user's that does not raise what validators raise
-                failure = traceback.format_exc()
-                _report(head, failure)
-                return _failure(head, failure)
+            except BaseException:  # a validator of the user's that does not raise what validators raise
+                return self._failure(head)
             return self._run(head, payload, encoding)
 
     def _validate(self, head: RequestHead, data: Any) -> BaseModel:
@@ -118,16 +112,13 @@ class Handler:
             with serve_run(head.run_id, named=named, endpoint=head.endpoint) as run:
                 try:
                     return self._compute(head, payload, encoding)
-                except (Exception, SystemExit):
-                    run.fail()
-                    failure = traceback.format_exc()
-                    if named:  # then there is a log that the client may look into
-                        _report(head, failure)
-                        return _failure(head, failure)
-        except Exception:  # of the run itself: an unwritable directory, an unreachable MLflow server
-            failure = traceback.format_exc()
-        _report(head, failure)
-        return _failure(head, failure)
+                except BaseException:  # user code may exit, or cancel something; signals never interrupt a call
+                    if not named:
+                        raise
+                    run.fail()  # by hand, because the log that the client may look into is to tell why
+                    return self._failure(head)
+        except BaseException:  # also of the run itself: an unwritable directory, an unreachable MLflow server
+            return self._failure(head)
 
     def _compute(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
         with Profiler() as profiler:
@@ -141,6 +132,12 @@ class Handler:
             compression=encoding.compression,
         )
         return Reply(200, content, f"application/{encoding.format}")
+
+    def _failure(self, head: RequestHead) -> Reply:
+        """Log the exception at hand, and return the 500 for it."""
+        text = traceback.format_exc()
+        print(f"{head.endpoint} failed in run {head.run_id}\n{text}", end="", file=sys.stderr, flush=True)
+        return errors.server_error(text, html="text/html" in head.accept) if self._debug else errors.server_error()
 
 
 def _parse(content_type: str, body: bytes) -> Any:
@@ -174,14 +171,3 @@ def _parse_strictly(body: bytes) -> Any:
 def _is_json(content_type: str) -> bool:
     media = content_type.partition(";")[0].strip().lower()
     return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
-
-
-def _report(head: RequestHead, failure: str) -> None:
-    print(f"{head.endpoint} failed in run {head.run_id}\n{failure}", end="", file=sys.stderr, flush=True)
-
-
-def _failure(head: RequestHead, failure: str) -> Reply:
-    """Return the 500 for an exception with this traceback."""
-    if not get_config().debug:
-        return errors.server_error()
-    return errors.server_error(failure, html="text/html" in head.accept)

@@ -59,7 +59,7 @@ class BodyTooLarge(Exception):
 
 
 class ClientLeft(Exception):
-    """The client closed the connection before its body was complete."""
+    """The client closed the connection, or sent something else, before its body was complete."""
 
 
 def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str], policy: Policy) -> ASGIApp:
@@ -123,8 +123,8 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIRo
         try:
             request = await _read_body(scope, receive, Message(head.encode()), policy.max_body_size)
             reply = await dispatcher.dispatch(request, functools.partial(_client_left, receive))
-        except ClientLeft:
-            return None
+        except ClientLeft:  # it may still be there to be told
+            return await send_reply(send, errors.detail(400, "The request body is incomplete", {"connection": "close"}))
         except BodyTooLarge:
             message = f"The request body exceeds the limit of {policy.max_body_size} bytes (TESSERACT_MAX_BODY_SIZE)"
             await _discard_body(scope, receive)

@@ -128,7 +128,9 @@ def _expect_outputs(function: Callable[..., Any], test_spec: TestSpec) -> None:
         raise _Failed(f"inputs do not conform to InputSchema: {error}") from None
     try:
         obtained = function(payload)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _Raised(f"{type(error).__name__}: {error}") from error
     if problem := compare(_plain(obtained), _plain(expected), rtol=test_spec.rtol, atol=test_spec.atol):
         raise _Failed(problem)
@@ -140,7 +142,9 @@ def _expect_exception(
     expected = _exception_class(expected_name, api_module)
     try:
         function(_payload(function, test_spec.payload))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if not isinstance(error, expected):
             raise _Failed(f"Expected {expected_name}, but got {type(error).__name__}: {error}") from None
         pattern = test_spec.expected_exception_regex
@@ -160,7 +164,7 @@ def _plain(outputs: Any) -> Any:
     return outputs.model_dump() if isinstance(outputs, BaseModel) else outputs
 
 
-def _exception_class(name: str, api_module: ModuleType) -> type[Exception]:
+def _exception_class(name: str, api_module: ModuleType) -> type[BaseException]:
     """The exception that a test case names. It must not make us run a module of the sender's choice."""
     module_name, _, class_name = name.rpartition(".")
     module: ModuleType | None
@@ -176,7 +180,7 @@ def _exception_class(name: str, api_module: ModuleType) -> type[Exception]:
             except ImportError:
                 module = None
     found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Exception)):
+    if not (isinstance(found, type) and issubclass(found, BaseException)):
         raise _Failed(
             f"Unknown exception {name!r}: name a builtin one, or one of a module that the Tesseract has imported"
         )

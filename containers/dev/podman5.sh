@@ -1,0 +1,59 @@
+#!/bin/bash
+# podman5.sh COMMAND [ARG...] - run COMMAND in a copy of this checkout on Podman 5, whatever Podman the machine has (root).
+#
+# A root file system of Debian 13 is made once and entered in a mount namespace of its own, pinned at /run/tesseract-podman5/mnt,
+# by pivot_root: inside a chroot the kernel refuses user namespaces. The user is its own, too, because Podman 5 would open the
+# store of an older one. Settings: TESSERACT_PODMAN5_USER (default tesseract-dev5).
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+user=${TESSERACT_PODMAN5_USER:-tesseract-dev5} root=/var/lib/tesseract-podman5 pin=/run/tesseract-podman5
+"$here/provision.sh" "$user"
+exec 9>/run/tesseract-podman5.lock; flock 9
+
+if [ ! -x $root/usr/bin/podman ]; then
+  echo "Making a root file system with Podman 5, once" >&2
+  rm -rf $root
+  mmdebstrap --quiet --mode=root --variant=minbase \
+    --include=podman,crun,passt,slirp4netns,uidmap,netavark,aardvark-dns,catatonit,fuse-overlayfs,conmon,nftables,iptables \
+    --include=python3,python3-venv,ca-certificates,procps,util-linux \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    trixie $root >&2
+fi
+for file in passwd group shadow subuid subgid resolv.conf hosts ssl/certs/ca-certificates.crt; do cp -L /etc/$file $root/etc/$file; done
+mkdir -p $root/.old $root/etc/cdi /etc/cdi $pin
+mountpoint -q $pin || { mount --bind $pin $pin; mount --make-private $pin; }
+if ! mountpoint -q $pin/mnt; then
+  : >$pin/mnt
+  unshare --mount=$pin/mnt --propagation private sh -ec '
+    cd "$1"
+    mount --bind . .
+    cd "$1"
+    for dir in home tmp dev; do mount --rbind /$dir $dir; done
+    mount --bind /etc/cdi etc/cdi
+    mount -t proc proc proc
+    mount -t sysfs sysfs sys
+    mount -t cgroup2 cgroup2 sys/fs/cgroup
+    mount -t tmpfs -o mode=755 tmpfs run
+    mkdir -p run/user run/lock
+    pivot_root . .old
+    umount -l /.old
+    mount --make-rshared /' sh $root
+fi
+uid=$(id -u "$user") gid=$(id -g "$user")
+nsenter --mount=$pin/mnt sh -ec '
+  dir=/run/user/$1
+  mountpoint -q "$dir" && exit 0
+  mkdir -p "$dir"
+  rm -f "/dev/shm/libpod_rootless_lock_$1"
+  mount -t tmpfs -o "mode=700,uid=$1,gid=$2,size=1g" tmpfs "$dir"' sh "$uid" "$gid"
+flock -u 9; exec 9>&-
+
+# The base image's archive is made on the machine itself, where mmdebstrap is, unless another user has it already.
+home=$(getent passwd "$user" | cut -d: -f6) archives=.cache/tesseract/base
+other=$(getent passwd "${TESSERACT_DEV_USER:-tesseract-dev}" | cut -d: -f6)
+if [ -d "${other:-/nonexistent}/$archives" ]; then
+  setpriv --reuid "$uid" --regid "$gid" --init-groups mkdir -p "$home/$archives"
+  cp -n "$other/$archives"/*.tar "$home/$archives/"
+fi
+TESSERACT_DEV_USER=$user "$here/as-user.sh" containers/base/make-base-image.sh --no-import >/dev/null
+TESSERACT_DEV_USER=$user TESSERACT_DEV_NAMESPACE=$pin/mnt exec "$here/as-user.sh" "$@"
