@@ -25,5 +25,8 @@ start)
   chmod 755 "$run"; chgrp "$group" "$run/docker.sock"; chmod 660 "$run/docker.sock"
   echo "unix://$run/docker.sock";;
 stop)
-  [ ! -s "$run/docker.pid" ] || kill "$(cat "$run/docker.pid")";;
+  [ -s "$run/docker.pid" ] || exit 0
+  pid=$(cat "$run/docker.pid")
+  kill "$pid" 2>/dev/null || true
+  for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || break; sleep .1; done;;
 esac

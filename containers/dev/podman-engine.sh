@@ -36,7 +36,9 @@ CONF
   chmod 755 "$run"; chgrp "$group" "$run/podman.sock"; chmod 660 "$run/podman.sock"
   echo "unix://$run/podman.sock";;
 stop)
-  [ ! -s "$run/podman.pid" ] || kill "$(cat "$run/podman.pid")" 2>/dev/null || true
+  pid=$(cat "$run/podman.pid" 2>/dev/null || true)
+  kill "$pid" 2>/dev/null || true
+  for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep .1; done
   rm -f "$run/podman.pid" "$run/podman.sock"
   nsenter --mount="$namespace" rmdir /sys/fs/cgroup/tesseract-podman 2>/dev/null || true;;
 esac

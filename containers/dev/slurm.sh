@@ -51,7 +51,9 @@ CONF
   tail -n 5 $run/*.log >&2; exit 1;;
 stop)
   for name in slurmd slurmctld munged; do
-    [ ! -s "$run/$name.pid" ] || kill "$(cat "$run/$name.pid")" 2>/dev/null || true
+    pid=$(cat "$run/$name.pid" 2>/dev/null || true)
+    kill "$pid" 2>/dev/null || true
+    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep .1; done
   done
   rm -rf $run;;
 esac

@@ -50,6 +50,8 @@ def apply(inputs: InputSchema) -> OutputSchema:
             subprocess.run(["echo", "child"])
             print("stderr", file=sys.stderr)
             print("unterminated", end="")
+        case "with a child":  # which has standard streams, too
+            subprocess.run(["sh", "-c", "cat && echo printed >&2 && : <&0"], check=True)
         case "measured":
             log_metric("m", 1)
         case "measured often":
@@ -407,15 +409,15 @@ def test_mlflow_down_is_refused_before_anything_is_computed(run: Run) -> None:
 def test_closed_standard_streams(tmp_path: Path, api: Path) -> None:
     """What is printed must not take the place of the result, nor must a file that is opened."""
 
-    def shell(redirections: str) -> subprocess.CompletedProcess[str]:
-        line = f"{sys.executable} -m tesseract_core.runtime --output-path out apply '{payload()}' {redirections}"
+    def shell(redirections: str, how: str = "well") -> subprocess.CompletedProcess[str]:
+        line = f"{sys.executable} -m tesseract_core.runtime --output-path out apply '{payload(how)}' {redirections}"
         return subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
 
     without_stderr = shell("2>&-")
     assert (without_stderr.returncode, without_stderr.stdout) == (0, RESULT)
     without_stdout = shell(">&-")
     assert (without_stdout.returncode, without_stdout.stderr) == (0, "")
-    assert shell("<&- >&- 2>&-").returncode == 0
+    assert shell("<&- >&- 2>&-", "with a child").returncode == 0
 
 
 def test_a_reader_that_has_gone(tmp_path: Path, api: Path) -> None:

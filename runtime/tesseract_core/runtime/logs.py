@@ -336,7 +336,7 @@ def reserve_stdout() -> int:
         try:
             os.fstat(fd)
         except OSError:  # closed by who started us: the next file that is opened would take its place
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     flush_all()
     real = os.dup(1)
     os.dup2(2, 1)
