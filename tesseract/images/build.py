@@ -147,9 +147,13 @@ def _build_image(engine: Backend, spec: BuildSpec, on_line: Callable[[str], None
                 error.build_log,
             ) from error
         raise
-    removed = tuple(old for old in before if old != image_id and engine.remove_if_unused(old))
-    on_line("Preparing the image for containers that run as you")
-    engine.prepare_mapping(image_id, UserMapping(os.getuid(), os.getgid()))
+    try:
+        removed = tuple(old for old in before if old != image_id and engine.remove_if_unused(old))
+        on_line("Preparing the image for containers that run as you")
+        engine.prepare_mapping(image_id, UserMapping(os.getuid(), os.getgid()))
+    except BaseException:
+        logger.warning("%s is built, but not prepared for your user: its first container will start late", spec.tags[0])
+        raise
     return engine.image(image_id), removed
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tesseract.backends.podman import records
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.endpoint import find as find_podman
 from tesseract.backends.podman.identity import identity as podman_identity
+from tesseract.backends.podman.leftovers import remove_old, torn
 from tesseract.backends.podman.service import service_command
 from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.backends.spec import Mount, UserMapping
@@ -395,6 +398,36 @@ def test_words_of_docker_that_name_a_connection(programs: Path) -> None:
     assert find_docker((docker,), "given", {"DOCKER_HOST": "tcp://h:1"}).url == "tcp://h:1"
     sudo = find_docker(("/usr/bin/sudo", "docker"), "given", {})
     assert sudo.dial == ("/usr/bin/sudo", "docker", "system", "dial-stdio")
+
+
+def test_what_a_build_was_making_when_it_was_cut_off(tmp_path: Path) -> None:
+    passing = f"docker.io/library/{'7b' * 32}-tmp:latest"
+    whole = {"id": "whole", "names": ["localhost/x:latest"], "names-history": [passing], "big-data-names": ["manifest"]}
+    images, containers = tmp_path / "overlay-images", tmp_path / "overlay-containers"
+    images.mkdir()
+    (images / "images.json").write_text(json.dumps([whole]))
+    (containers / "recorded/userdata").mkdir(parents=True)
+    (containers / "recorded/userdata/buildah.json").touch()
+    named = {"recorded": "x-working-container", "early": "y-working-container-1", "podmans": "tesseract-1"}
+    (containers / "containers.json").write_text(json.dumps([{"id": id, "names": [n]} for id, n in named.items()]))
+    assert torn(tmp_path) == (set(), set(), {"early"})
+    records = [
+        whole,
+        {"id": "named", "names": [passing, "localhost/y:1"], "big-data-names": ["manifest", "sha256:1"]},
+        {"id": "torn", "layer": "1"},
+        {"id": "torn-later", "big-data-names": ["sha256:2"]},
+    ]
+    (images / "images.json").write_text(json.dumps(records))
+    assert torn(tmp_path) == ({"torn", "torn-later"}, {passing}, {"early"})
+
+
+def test_what_old_builds_left_in_their_directory_goes(tmp_path: Path) -> None:
+    for name, days in (("buildah1", 3), ("buildah2", 0), ("buildah-cache", 3), ("mine", 3)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+        os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
+    remove_old(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"buildah2", "buildah-cache", "mine"}
 
 
 def test_an_empty_container_host_is_none(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
