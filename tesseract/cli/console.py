@@ -9,7 +9,7 @@ import sys
 import textwrap
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -64,11 +64,13 @@ class LineLog:
 
     Args:
         level: Severity of each line.
+        reword: What to make of each line before.
     """
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, reword: Callable[[str], str] = str) -> None:
         self.text = ""
         self._level = level
+        self._reword = reword
         self._rest = b""
 
     def __call__(self, data: bytes) -> None:
@@ -83,7 +85,7 @@ class LineLog:
             self._rest = b""
 
     def _log(self, line: bytes) -> None:
-        text = line.decode(errors="replace").rstrip("\r")
+        text = self._reword(line.decode(errors="replace").rstrip("\r"))
         self.text += text + "\n"
         logger.log(self._level, "%s", text)
 

@@ -71,7 +71,9 @@ def _stand_in_for_closed_streams() -> None:
     """A shell may start us with streams closed (`>&-`): what we read is then empty, what we write is lost."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process
+            stream = open(os.devnull, mode)  # noqa: SIM115 - as long as the process
+            os.set_inheritable(stream.fileno(), True)  # programs that we start expect to have all three
+            setattr(sys, name, stream)
 
 
 def _output_failure() -> int | None:

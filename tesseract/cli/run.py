@@ -3,6 +3,7 @@
 import logging
 import sys
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Group, Parameter
@@ -111,7 +112,7 @@ def run(
     )
     if help_:
         return runtime_help.forward(request)
-    log = LineLog(logging.INFO)
+    log = LineLog(logging.INFO, partial(runtime_help.reworded, image=image))
     result = serving.run_once(request, _write, log)
     log.close()
     if result.exit_status != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from dataclasses import asdict
@@ -66,4 +67,9 @@ def _as_row(run: Run) -> list[str]:
 
 
 def _as_json(run: Run) -> dict[str, object]:
-    return {**asdict(run), "path": str(run.path)}
+    # JSON has no word for what a diverging solver logs.
+    metrics = [
+        {"key": metric.key, "steps": metric.steps, "values": [v if math.isfinite(v) else None for v in metric.values]}
+        for metric in run.metrics
+    ]
+    return {**asdict(run), "path": str(run.path), "metrics": metrics}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,45 +64,53 @@ def read_runs(output_path: Path) -> list[Run]:
     if not output_path.is_dir():
         raise InvalidValue(f"'{output_path}' is not a directory. Give the output path of a Tesseract.")
     places = [output_path, *sorted(output_path.glob("run_*"))]
-    return sorted((_read(place) for place in places if (place / "logs").is_dir()), key=lambda run: run.started)
+    return sorted((_read(place) for place in places if os.path.isdir(place / "logs")), key=lambda run: run.started)
 
 
 def _read(place: Path) -> Run:
     logs = place / "logs"
     record = _json(logs / "run.json")
     started = record.get("started") or datetime.fromtimestamp(logs.stat().st_mtime).isoformat(timespec="seconds")
-    artifacts = logs / "artifacts"
+    seconds = record.get("seconds")
     return Run(
         id=place.name.removeprefix("run_") if place.name.startswith("run_") else "-",
         path=place,
         started=str(started),
         endpoint=record.get("endpoint"),
-        seconds=record.get("seconds"),
+        seconds=seconds if isinstance(seconds, int | float) else None,
         status=record.get("status"),
         parameters=_json(logs / "parameters.json"),
         metrics=tuple(_metrics(logs / "metrics.csv")),
-        artifacts=tuple(sorted(path.name for path in artifacts.iterdir())) if artifacts.is_dir() else (),
+        artifacts=tuple(_names(logs / "artifacts")),
     )
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text()))
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _metrics(path: Path) -> Iterator[Metric]:
     histories: dict[str, list[tuple[float, float]]] = {}
     try:
-        with path.open(newline="") as lines:
+        with path.open(newline="", encoding="utf-8", errors="replace") as lines:
             for row in csv.DictReader(lines):
                 try:
                     point = float(row["step"]), float(row["value"])
                 except (KeyError, TypeError, ValueError):  # a line that is being written at this moment
                     continue
                 histories.setdefault(row["key"], []).append(point)
-    except OSError:
-        return
+    except (OSError, csv.Error):  # what could be read is worth more than nothing
+        pass
     for key, points in histories.items():
         yield Metric(key, tuple(step for step, _ in points), tuple(value for _, value in points))

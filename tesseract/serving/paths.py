@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -37,18 +38,22 @@ def prepare(request: ContainerRequest, host: Host) -> None:
 
 
 def check_input(directory: Path, shown: str | Path | None = None) -> None:
-    """Raises: InvalidValue if there is no such directory, which is `shown` as its giver wrote it."""
+    """Raises: InvalidValue if it is no directory, or closed to the caller. `shown` is the path as it was written."""
     if not directory.is_dir():
         raise InvalidValue(f"Path {shown or directory} provided as input path is not a directory.")
+    if not os.access(directory, os.R_OK | os.X_OK):
+        raise InvalidValue(f"The input path {shown or directory} may not be read by you. Check its owner and mode.")
 
 
 def make_output(directory: Path, shown: str | Path | None = None) -> None:
-    """Make an output directory. Raises: InvalidValue if that is impossible."""
+    """Make an output directory, if it is missing. Raises: InvalidValue if the caller cannot make or use it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise InvalidValue(
-            f"Cannot make the output path {shown or directory}: {error.strerror}. Give another --output-path."
+            f"Cannot write to the output path {shown or directory}: {error.strerror}. Give another --output-path."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -62,9 +63,11 @@ def _source_file(arg: str, cwd: Path, stdin: BinaryIO | None, stack: ExitStack) 
         name = arg.lstrip("@")
         if is_url(name):
             return _fetch(name, _temporary(stack))
-        path = (cwd / Path(name).expanduser()).resolve()
+        path = Path(os.path.realpath(cwd / Path(name).expanduser()))
         if not path.is_file():
             raise InvalidValue(f"Path {name} provided as input is not a file. Check the path behind the '@'.")
+        if not os.access(path, os.R_OK):
+            raise InvalidValue(f"Path {name} provided as input may not be read by you. Check its owner and mode.")
         return path
     if len(arg) > MAX_INLINE_BYTES // 4 and len(arg.encode()) > MAX_INLINE_BYTES:
         target = _temporary(stack) / "inline.json"

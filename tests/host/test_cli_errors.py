@@ -108,7 +108,7 @@ def test_usage_error(args: list[str], message: str, here: Callable[..., Ended]) 
         (["serve", "x", "-v", "a:b:c:d"], "Invalid mount volume specification a:b:c:d"),
         (["serve", "x", "-v", "/does/not/exist:/y"], "Source path /does/not/exist does not exist"),
         (["serve", "x", "-i", "/does/not/exist"], "Path /does/not/exist provided as input path is not a directory"),
-        (["serve", "x", "-o", "/proc/nope"], "Cannot make the output path /proc/nope"),
+        (["serve", "x", "-o", "/proc/nope"], "Cannot write to the output path /proc/nope"),
         (["serve", "x", "-o", ""], "The output path is empty. Give a directory, or leave it out."),
         (["serve", "x", "-f", "json+binref"], "--output-path"),
         (["serve", "x", "--host-ip", ""], "Invalid host IP ''"),
@@ -178,6 +178,19 @@ def test_nobody_at_that_address(variable: str, address: str, message: str) -> No
     result = tesseract("--engine", engine, "ps", **{"CONTAINER_HOST": "", variable: address})
     assert result.returncode == 1
     assert message.replace("auto", "TESSERACT_ENGINE says podman") in result.stderr
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may enter every directory")
+def test_directories_that_are_closed(here: Callable[..., Ended], tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    for command in (["run", "x", "health"], ["serve", "x"]):
+        result = here(*command, "-i", str(closed))
+        assert (result.returncode, result.stdout) == (1, "")
+        assert f"The input path {closed} may not be read by you. Check its owner and mode." in result.stderr
+        result = here(*command, "-o", str(closed))
+        assert (result.returncode, result.stdout) == (1, "")
+        assert f"Cannot write to the output path {closed}: Permission denied." in result.stderr
 
 
 BUG = """

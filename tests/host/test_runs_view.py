@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tesseract.cli.runs import runs
 from tesseract.errors import InvalidValue
 from tesseract.runs import plot
 from tesseract.runs.read import read_runs
@@ -38,6 +39,30 @@ def test_runs_are_read_oldest_first(output_path: Path) -> None:
     assert [(m.key, m.last, len(m.values)) for m in two.metrics] == [("loss", 1.0, 10)], (
         "a torn last line is passed over"
     )
+
+
+def test_a_damaged_run_does_not_hide_the_others(output_path: Path) -> None:
+    for name, record, metrics in (
+        ("binary", b"\xff\xfe\0", b"\xff\xfe\0\n"),
+        ("list", b"[1]", b"key\nloss\n"),
+        ("words", b'{"seconds": "long", "started": 7}', b"timestamp,key,value,step\n1,loss,low,0\n"),
+    ):
+        logs = output_path / f"run_{name}" / "logs"
+        logs.mkdir(parents=True)
+        (logs / "run.json").write_bytes(record)
+        (logs / "metrics.csv").write_bytes(metrics)
+        (logs / "artifacts").touch()
+    found = {run.id: run for run in read_runs(output_path)}
+    assert found.keys() == {"one", "two", "binary", "list", "words"}
+    assert all(not found[name].metrics and found[name].seconds is None for name in ("binary", "list", "words"))
+
+
+def test_json_of_a_solver_that_diverged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/metrics.csv").write_text("timestamp,key,value,step\n1,loss,0.5,0\n2,loss,nan,1\n3,loss,inf,2\n")
+    runs(tmp_path, format="json")
+    (run,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert run["metrics"] == [{"key": "loss", "steps": [0, 1, 2], "values": [0.5, None, None]}]
 
 
 def test_the_run_of_a_single_command(output_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_from_source_with_paths_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for options, message in (
         ({"input_path": tmp_path / "nope"}, "nope provided as input path is not a directory"),
-        ({"output_path": tmp_path / "file/below"}, "Cannot make the output path .*: Not a directory"),
+        ({"output_path": tmp_path / "file/below"}, "Cannot write to the output path .*: Not a directory"),
     ):
         tesseract = Tesseract.from_source(DEMO, python_executable=sys.executable, **options)
         with pytest.raises(ValueError, match=message):

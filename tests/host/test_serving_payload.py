@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import io
 import json
+import os
 import tempfile
 import threading
 from functools import partial
@@ -46,6 +47,20 @@ def test_two_files_of_one_kind_get_targets_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing.json", "."])
 def test_not_a_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidValue, match=r"provided as input is not a file"), staged([f"@{name}"], tmp_path):
+        pass
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InvalidValue, match="Path loop provided as input is not a file"), staged(["@loop"], tmp_path):
+        pass
+    (tmp_path / "closed").touch(mode=0)
+    if os.access(tmp_path / "closed", os.R_OK):
+        pytest.skip("root may read everything")
+    with (
+        pytest.raises(InvalidValue, match="Path closed provided as input may not be read"),
+        staged(["@closed"], tmp_path),
+    ):
         pass
 
 

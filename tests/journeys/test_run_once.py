@@ -115,6 +115,15 @@ def test_help_of_a_runtime_command(tesseract_cli: Cli, image: str) -> None:
     assert (result.returncode, result.stdout) == (0, "")
     assert f"tesseract run {image}" in result.stderr
     assert "tesseract-runtime" not in result.stderr.partition("\n")[0]
+    narrow = tesseract_cli("run", image, "check-gradients", "--help", env={"COLUMNS": "80"})
+    assert max(map(len, narrow.stderr.splitlines())) == 80  # as wide as the terminal here, not as one in the container
+
+
+def test_a_missing_payload_is_explained_in_our_words(tesseract_cli: Cli, image: str) -> None:
+    result = tesseract_cli("run", image, "apply")
+    assert result.returncode == 1
+    assert f"[i] Usage: tesseract run {image} apply" in result.stderr
+    assert f"Try 'tesseract run {image} apply --help' for help." in result.stderr
 
 
 def test_own_help_needs_no_engine(tesseract_cli: Cli) -> None:

@@ -101,7 +101,9 @@ def run(tmp_path: Path, api: Path) -> Run:
         *arguments: str, stdin: str | None = None, defaults: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("TESSERACT_", "MLFLOW_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TESSERACT_", "MLFLOW_")) and name != "COLUMNS"
         }
         output = ["--output-path", "out"] if defaults else []
         return subprocess.run(

@@ -60,12 +60,14 @@ def parse(app: App, tokens: list[str], command: str = "") -> Callable[[], Any]:
 
 def print_help(app: App, *command: str) -> None:
     """Print help on stderr."""
+    import os
     import sys
 
     from rich.console import Console
 
-    # A pipe has no width of its own: long enough for one option per line.
-    app.help_print([*command], console=Console(stderr=True, width=None if sys.stderr.isatty() else 140))
+    # A pipe has no width of its own: as wide as its reader says, else long enough for one option per line.
+    known = sys.stderr.isatty() or "COLUMNS" in os.environ
+    app.help_print([*command], console=Console(stderr=True, width=None if known else 140))
 
 
 def completion(app: App, *, install: bool, shell: str | None) -> bytes:
