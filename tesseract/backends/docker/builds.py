@@ -14,6 +14,7 @@ from tesseract.backends.base import LineSink
 from tesseract.backends.docker.endpoint import Endpoint
 from tesseract.backends.docker.store import docker_reference
 from tesseract.backends.spec import BuildSecret, BuildSpec
+from tesseract.backends.text import build_failure
 from tesseract.errors import BuildError, EngineUnavailable
 
 
@@ -41,10 +42,21 @@ def build(endpoint: Endpoint, spec: BuildSpec, on_line: LineSink) -> str:
         argv = [*command(endpoint, builder=True), first, "--progress=plain", f"--iidfile={id_file}", *rest]
         status, log = proc.stream(argv, on_line, env={**environment(endpoint), "DOCKER_BUILDKIT": "1"})
         if status != 0 or not id_file.exists():
-            said = next((line for line in reversed(log) if re.search(r"\b(ERROR|error)\b", line)), "")
-            headline = f"Image build failed ({said.strip() or f'exit status {status}'}). The build output:"
-            raise BuildError(headline, log)
+            raise failure(log, status)
         return id_file.read_text().strip()
+
+
+def failure(log: Sequence[str], status: int) -> BuildError:
+    """The error of a failed build, with the line that says why. Pure."""
+    failed = next((match for line in log if (match := re.match(r"#(\d+) ERROR: (.*)", line))), None)
+    if failed is None:
+        last = next((line for line in reversed(log) if line.strip()), f"exit status {status}")
+        return build_failure(log, "", (), re.sub(r"^(ERROR: )?(failed to (build|solve|create)[^:]*: )*", "", last))
+    number, said = failed.groups()
+    steps = (match[1] for line in log if (match := re.match(rf"#{number} \[[^]]*\] (.*)", line)))
+    output = [match[1] for line in log if (match := re.match(rf"#{number} [\d.]+ (.*)", line))]
+    ended = re.search(r"exit code: (\d+)$", said)
+    return build_failure(log, next(steps, ""), output, f"exit status {ended[1]}" if ended else said)
 
 
 def command(endpoint: Endpoint, builder: bool = False) -> list[str]:
