@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from tesseract import errors
+from tesseract.backends.spec import BuildSpec
 
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
@@ -32,6 +33,19 @@ def with_tag(reference: str) -> str:
 def with_variables(variables: Mapping[str, str], words: Sequence[str]) -> list[str]:
     """A command line that sets environment variables first."""
     return [*(["env", *(f"{name}={value}" for name, value in variables.items())] if variables else []), *words]
+
+
+def build_words(spec: BuildSpec) -> list[str]:
+    """The words of a build that Podman's and Docker's command lines share, the context last."""
+    words = [f"--file={spec.containerfile}", *(f"--tag={tag}" for tag in spec.tags)]
+    if spec.platform:
+        words.append(f"--platform={spec.platform}")
+    words += [f"--build-arg={name}={value}" for name, value in spec.build_args.items()]
+    for secret in spec.secrets:
+        source = f"src={secret.src}" if secret.src is not None else f"env={secret.env}"
+        words.append(f"--secret=id={secret.id},{source}")
+    words += [f"--ssh={agent}" for agent in spec.ssh]
+    return [*words, *spec.raw_args, str(spec.context)]
 
 
 # ---- what engines say -----------------------------------------------------------------------------------------------

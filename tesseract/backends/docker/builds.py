@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,25 +14,14 @@ from tesseract import proc
 from tesseract.backends.base import LineSink
 from tesseract.backends.docker.endpoint import Endpoint
 from tesseract.backends.docker.store import docker_reference
-from tesseract.backends.spec import BuildSecret, BuildSpec
-from tesseract.backends.text import build_failure
+from tesseract.backends.spec import BuildSpec
+from tesseract.backends.text import build_failure, build_words
 from tesseract.errors import BuildError, EngineUnavailable
 
 
 def build_arguments(spec: BuildSpec) -> list[str]:
     """The words after the executable. Pure. BuildKit pulls no base image that is there: `pull` needs no word."""
-    words = ["build", f"--file={spec.containerfile}"]
-    words += [f"--tag={docker_reference(tag)}" for tag in spec.tags]
-    if spec.platform:
-        words.append(f"--platform={spec.platform}")
-    words += [f"--build-arg={name}={value}" for name, value in spec.build_args.items()]
-    words += [_secret_argument(secret) for secret in spec.secrets]
-    words += [f"--ssh={agent}" for agent in spec.ssh]
-    return [*words, *spec.raw_args, str(spec.context)]
-
-
-def _secret_argument(secret: BuildSecret) -> str:
-    return f"--secret=id={secret.id}," + (f"src={secret.src}" if secret.src is not None else f"env={secret.env}")
+    return ["build", *build_words(replace(spec, tags=tuple(map(docker_reference, spec.tags))))]
 
 
 def build(endpoint: Endpoint, spec: BuildSpec, on_line: LineSink) -> str:

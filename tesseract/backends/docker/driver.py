@@ -77,9 +77,6 @@ class DockerBackend(RestBackend):
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         return store.image(self.api, reference, deadline)
 
-    def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
-        return store.images(self.api, label)
-
     def remove_image(self, reference: str) -> None:
         store.remove(self.api, reference)
 

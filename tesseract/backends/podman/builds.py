@@ -12,25 +12,14 @@ from pathlib import Path
 from tesseract import proc
 from tesseract.backends.base import LineSink
 from tesseract.backends.podman import leftovers
-from tesseract.backends.spec import BuildSecret, BuildSpec
-from tesseract.backends.text import build_failure
+from tesseract.backends.spec import BuildSpec
+from tesseract.backends.text import build_failure, build_words
 from tesseract.errors import BuildError, EngineUnavailable
 
 
 def build_arguments(spec: BuildSpec) -> list[str]:
     """The words after the executable. Pure."""
-    words = ["build", "--layers", f"--pull={spec.pull}", f"--file={spec.containerfile}"]
-    words += [f"--tag={tag}" for tag in spec.tags]
-    if spec.platform:
-        words.append(f"--platform={spec.platform}")
-    words += [f"--build-arg={name}={value}" for name, value in spec.build_args.items()]
-    words += [secret_argument(secret) for secret in spec.secrets]
-    words += [f"--ssh={agent}" for agent in spec.ssh]
-    return [*words, *spec.raw_args, str(spec.context)]
-
-
-def secret_argument(secret: BuildSecret) -> str:
-    return f"--secret=id={secret.id}," + (f"src={secret.src}" if secret.src is not None else f"env={secret.env}")
+    return ["build", "--layers", f"--pull={spec.pull}", *build_words(spec)]
 
 
 def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSink) -> str:

@@ -82,9 +82,6 @@ class PodmanBackend(RestBackend):
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         return store.image(self.api, reference, deadline, sizes)
 
-    def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
-        return store.images(self.api, label)
-
     def remove_image(self, reference: str) -> None:
         store.remove(self.api, reference)
 
