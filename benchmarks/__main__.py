@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import building, serving, starting
+from benchmarks import building, calling, serving, starting
 from benchmarks.measure import Ratio
 
 SUITES: dict[str, Callable[[], Iterator[Ratio]]] = {
     "starting": starting.ratios,
     "building": building.ratios,
     "serving": serving.ratios,
+    "calling": calling.ratios,
 }
 
 

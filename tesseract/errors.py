@@ -121,12 +121,14 @@ class BuildError(EngineError):
     Args:
         message: Headline.
         build_log: The engine's build output, line by line.
+        reason: Why the step failed, in the words of the program that did; empty where no step did.
     """
 
-    def __init__(self, message: str, build_log: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, build_log: Sequence[str] = (), reason: str = "") -> None:
         self.headline = message
+        self.reason = reason
         self.build_log = list(build_log)
-        super().__init__("\n".join([message, *self.build_log]))
+        super().__init__("\n".join([message, *(["The build output:"] if build_log else []), *build_log]))
 
 
 class ContainerError(EngineError):

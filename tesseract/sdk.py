@@ -19,6 +19,10 @@ from tesseract.commands import DEFAULT_STARTUP_TIMEOUT, build_tesseract, resolve
 __all__ = ["Tesseract", "build_tesseract", "run_tesseract", "serve", "teardown"]
 
 
+DEFAULT_FORMAT = "json+base64"
+"""What a served Tesseract answers in, and callers of this class never see: they get NumPy arrays."""
+
+
 class Tesseract(_Client):
     __doc__ = _Client.__doc__
 
@@ -39,7 +43,7 @@ class Tesseract(_Client):
         memory: str | None = None,
         input_path: StrPath | None = None,
         output_path: StrPath | None = None,
-        output_format: str = "json+base64",
+        output_format: str = DEFAULT_FORMAT,
         gpu_transport: str | None = None,
         docker_args: Sequence[str] | None = None,
         runtime_config: Mapping[str, Any] | None = None,
@@ -121,6 +125,7 @@ class Tesseract(_Client):
             launcher=ImageServer(request, timeout, in_memory=_in_memory(experimental_binref_pool)),
             encoding=Encoding(output_format, gpu_transport),
             stream_logs=stream_logs,
+            any_format=output_format == DEFAULT_FORMAT,
         )
 
     @classmethod
@@ -129,7 +134,7 @@ class Tesseract(_Client):
         tesseract_api: StrPath,
         input_path: StrPath | None = None,
         output_path: StrPath | None = None,
-        output_format: str = "json+base64",
+        output_format: str = DEFAULT_FORMAT,
         gpu_transport: str | None = None,
         runtime_config: Mapping[str, Any] | None = None,
         stream_logs: bool | LogSink = False,
@@ -182,7 +187,12 @@ class Tesseract(_Client):
             timeout=timeout,
             in_memory=_in_memory(experimental_binref_pool),
         )
-        return cls._make(launcher=server, encoding=Encoding(output_format, gpu_transport), stream_logs=stream_logs)
+        return cls._make(
+            launcher=server,
+            encoding=Encoding(output_format, gpu_transport),
+            stream_logs=stream_logs,
+            any_format=output_format == DEFAULT_FORMAT,
+        )
 
 
 def _local(path: StrPath | None) -> Path | None:

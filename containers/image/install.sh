@@ -3,7 +3,7 @@
 # Runs inside image builds from the build context, which is mounted at /run/tesseract; nothing of it is in a layer.
 #
 #   environment [--python X] [--inherit]      /python-env with what every Tesseract needs
-#   conda FILE                  the same, made by conda from an environment file
+#   conda [--git] FILE          the same, made by conda from an environment file
 #   runtime                     the Tesseract runtime, the directories and the default user
 #   packages NAME...            Debian packages
 #   requirements [--git] FILE   what the project needs
@@ -12,6 +12,8 @@ set -eu
 context=/run/tesseract
 env=/python-env
 python=$env/bin/python
+work=/tmp/requirements
+conda=
 
 fail() { echo "tesseract: $*" >&2; exit 1; }
 
@@ -53,10 +55,13 @@ system_python() {
   command -v python3 >/dev/null || missing=python3
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e "${SSL_CERT_FILE:-/nonexistent}" ] || missing="$missing ca-certificates"
   [ -z "$missing" ] || apt_install $missing
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "the base image has $(python3 --version), but Python 3.11 or newer is needed:" \
-      "set build_config.requirements.python_version, for example to \"3.12\""
+  new_enough python3 "the base image has" "set build_config.requirements.python_version, for example to \"3.12\""
   compile_stdlib python3
+}
+
+new_enough() {
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$2 $("$1" --version), but Python 3.11 or newer is needed: $3"
 }
 
 # Containers run as users that cannot write bytecode: without it every start would compile what it imports.
@@ -86,9 +91,22 @@ step_environment() {
 }
 
 common_packages() {
-  install --constraint $context/constraints.txt --requirement $context/runtime_requirements.txt pip
+  # What a conda environment or an inherited base image has keeps its version.
+  $python - $context/constraints.txt >/tmp/constraints.txt <<'END'
+import re, sys
+from importlib.metadata import distributions
+
+present = {re.sub(r"[-_.]+", "-", distribution.name or "").lower() for distribution in distributions()}
+print("".join(line for line in open(sys.argv[1]) if line.split("==")[0] not in present))
+END
+  set -- --constraint /tmp/constraints.txt --requirement $context/runtime_requirements.txt
+  if inherits; then install pip; pip_install "$@"; else install "$@" pip; fi
   prune
 }
+
+# Packages of an inherited base image count: pip sees them, uv does not.
+inherits() { grep -qs '^include-system-site-packages = true' $env/pyvenv.cfg; }
+pip_install() { $python -m pip install --root-user-action ignore --disable-pip-version-check --progress-bar off "$@"; }
 
 # Test suites of libraries. Data that user code may ask for (cloud services of botocore, locales) stays.
 prune() {
@@ -114,63 +132,74 @@ step_runtime() {
 step_packages() { apt_install "$@"; }
 
 step_requirements() {
-  if [ "$1" = --git ]; then shift; fetch_from_git=1; fi
-  credentials
-  if [ -n "${fetch_from_git:-}" ]; then version_control; fi
-  # A copy, because building a local package writes into its folder.
-  work=/tmp/requirements
-  mkdir -p $work
-  cp -r "$context/$1" $context/local_requirements $work/
-  cd $work
-  case $1 in
-  pylock*) install --requirement "$1" ;;
+  dependencies "$@"
+  case $file in
+  pylock*) install --requirement "$file" ;;
   # The runtime's own needs are part of the resolution; the override is the only tesseract-core there is.
-  *) install --override $context/overrides.txt --requirement "$1" "tesseract-runtime==$(runtime_version)" ;;
+  *) if inherits; then pip_install --requirement "$file" "tesseract-runtime==$version"
+    else install --override $context/overrides.txt --requirement "$file" "tesseract-runtime==$version"; fi ;;
   esac
-  cd /
-  rm -rf $work
-  displace
   without_programs
+  displace
 }
-
-runtime_version() { sed -n 's/^tesseract-runtime==//p' $context/tesseract-constraints.txt; }
 
 # A lock file may have brought another tesseract-core: ours goes over it.
 displace() {
   $python -c 'import sys; from importlib.metadata import version; sys.exit(version("tesseract-core") != sys.argv[1])' \
-    "$(runtime_version)" || install --no-deps --reinstall $context/__tesseract_runtime__/*.whl
+    "$version" || install --no-deps --reinstall $context/__tesseract_runtime__/*.whl
 }
 
 step_conda() {
-  credentials
-  conda=$(command -v conda || :)
-  if [ -n "$conda" ]; then version_control; else version_control curl ca-certificates; fi
-  if [ -z "$conda" ]; then
-    # Miniforge lives in a cache mount: it is not part of the image.
-    conda=/root/.cache/miniforge/bin/conda
-    if [ ! -x $conda ]; then
-      curl -fsSL -o /tmp/miniforge.sh \
-        "https://github.com/conda-forge/miniforge/releases/latest/download/Miniforge3-Linux-$(uname -m).sh"
-      sh /tmp/miniforge.sh -b -f -p /root/.cache/miniforge
-      rm /tmp/miniforge.sh
-    fi
-  fi
-  work=/tmp/requirements
-  mkdir -p $work
-  cp -r "$context/$1" $context/local_requirements $work/
-  cd $work
-  CONDA_PKGS_DIRS=/root/.cache/conda-packages "$conda" env create --yes --quiet --prefix $env --file "$1"
-  cd /
-  rm -rf $work
+  conda=$(command -v conda || miniforge)
+  dependencies "$@"
+  # The pip list of the environment must not fetch another tesseract-core: it finds ours.
+  export CONDA_PKGS_DIRS="${CONDA_PKGS_DIRS:-/root/.cache/conda-packages}"
+  CONDA_ALWAYS_YES=true CONDA_REGISTER_ENVS=false \
+    PIP_CONSTRAINT=$context/tesseract-constraints.txt PIP_FIND_LINKS=$context/__tesseract_runtime__ \
+    "$conda" env create --quiet --prefix $env --file "$file"
+  [ -x $python ] || fail "$file installs no Python: add it to the dependencies, for example python=3.12"
+  new_enough $python "$file installs" "pin it there, for example python=3.12"
   without_programs
   common_packages
 }
 
+# Where the base image has no conda. It lives in a cache mount and is not part of the image. Prints the program.
+miniforge() {
+  url=${MINIFORGE_URL:-https://github.com/conda-forge/miniforge/releases/latest/download/Miniforge3-Linux-$(uname -m).sh}
+  home=/root/.cache/miniforge-$(printf %s "$url" | sha256sum | cut -c 1-12)
+  (
+    flock 9 # another build may be about to install the same
+    [ ! -e $home/complete ] || exit 0
+    rm -rf $home
+    with_programs curl ca-certificates
+    curl -fsSL -o /tmp/miniforge.sh "$url" || fail "Miniforge could not be fetched from $url;" \
+      "name a mirror by MINIFORGE_URL in build_config.build_env, or a base_image that has conda"
+    sh /tmp/miniforge.sh -b -p $home
+    rm /tmp/miniforge.sh
+    without_programs
+    touch $home/complete
+  ) 9>/root/.cache/miniforge.lock >&2
+  echo $home/bin/conda
+}
+
+# Go to a copy of the dependencies, because building a local package writes into its folder, with what it takes to
+# fetch them. Sets $file and $version.
+dependencies() {
+  git=
+  if [ "$1" = --git ]; then shift; git=1; fi
+  file=$1 version=$(sed -n 's/^tesseract-runtime==//p' $context/tesseract-constraints.txt)
+  mkdir -p $work
+  cp -r "$context/$file" $context/local_requirements $work/
+  cd $work
+  credentials
+  if [ -n "$git" ]; then version_control; fi
+}
+
 version_control() {
-  command -v git >/dev/null && command -v ssh >/dev/null && [ $# = 0 ] || with_programs git openssh-client "$@"
+  command -v git >/dev/null && command -v ssh >/dev/null || with_programs git openssh-client
   if [ -n "${SSH_AUTH_SOCK:-}" ]; then
-    ssh-keyscan github.com >/tmp/known_hosts 2>/dev/null || :
-    export GIT_SSH_COMMAND='ssh -o UserKnownHostsFile=/tmp/known_hosts -o StrictHostKeyChecking=accept-new'
+    ssh-keyscan github.com >$work/known_hosts 2>/dev/null || :
+    export GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-ssh -o UserKnownHostsFile=$work/known_hosts -o StrictHostKeyChecking=accept-new}"
   fi
 }
 
@@ -188,8 +217,15 @@ credentials() {
   export NETRC=$store/netrc GIT_TERMINAL_PROMPT=0
   export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=credential.helper GIT_CONFIG_VALUE_0="store --file=$store/git"
 }
-python_any() { if [ -x $python ]; then $python "$@"; else python3 "$@"; fi; }
+python_any() {
+  for candidate in $python python3 "${conda%/*}/python"; do
+    if command -v "$candidate" >/dev/null; then "$candidate" "$@"; return; fi
+  done
+  fail "there is no Python to read host_credentials with"
+}
 
+# Nothing of the installation stays, nor uv's locks, which are open to everybody.
+trap 'rm -rf $work /tmp/constraints.txt /tmp/uv-*.lock $env/.lock $env/interpreter/.lock' EXIT
 step=$1
 shift
 "step_$step" "$@"

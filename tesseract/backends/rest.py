@@ -1,4 +1,4 @@
-"""What the REST APIs of Podman and Docker have in common: looking at containers, talking to them, ending them."""
+"""What the REST APIs of Podman and Docker have in common: listing images, and all that is done with containers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tesseract.backends import attach
 from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import frames, join
 from tesseract.backends.http import EngineApi, quote
-from tesseract.backends.spec import ContainerInfo, ContainerSpec
+from tesseract.backends.spec import ContainerInfo, ContainerSpec, ImageInfo
 from tesseract.backends.whole import whole
 from tesseract.deadline import Deadline
 from tesseract.errors import (
@@ -36,7 +36,7 @@ _IN_TRANSITION = ("already in progress", "state improper", "resource busy")
 
 
 class RestBackend:
-    """The container half of `backends.base.Backend`, over an engine's API.
+    """The part of `backends.base.Backend` that both engines' APIs offer alike.
 
     Args:
         api: Connection to the engine.
@@ -46,6 +46,9 @@ class RestBackend:
         self.api = api
 
     # ---- what differs ----------------------------------------------------------------------------------------------
+    def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
+        raise NotImplementedError
+
     def _create(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
         """Create a container and return its id. `attached`: its output is read while it runs, no log is needed."""
         raise NotImplementedError
@@ -66,6 +69,18 @@ class RestBackend:
     # ---- the engine ------------------------------------------------------------------------------------------------
     def close(self) -> None:
         self.api.close()
+
+    # ---- images ----------------------------------------------------------------------------------------------------
+    def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
+        found = []
+        for entry in self.api.request("GET", "/images/json", params={"filters": label_filter(label)}) or ():
+            if not any(tag and "<none>" not in tag for tag in entry.get("RepoTags") or ()):
+                continue
+            try:
+                found.append(self.image(entry["Id"]))
+            except (NotFound, APIError, KeyError) as exc:  # half removed, or broken
+                logger.debug("image %s left out: %s", entry.get("Id"), exc)
+        return found
 
     # ---- containers ------------------------------------------------------------------------------------------------
     def start(self, spec: ContainerSpec, deadline: Deadline | None = None) -> ContainerInfo:

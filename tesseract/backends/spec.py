@@ -197,6 +197,11 @@ class ImageInfo:
         """The first twelve digits of the id, after `sha256:` where the engine writes that."""
         return self.id[: len("sha256:") + 12] if self.id.startswith("sha256:") else self.id[:12]
 
+    @property
+    def platform(self) -> str:
+        """What it runs on, such as `linux/amd64`."""
+        return f"{self.attrs.get('Os', '')}/{self.attrs.get('Architecture', '')}"
+
 
 @dataclass(frozen=True)
 class PublishedPort:

@@ -102,7 +102,7 @@ def _explain_failure(error: BuildError) -> str:
             if not _NOISE.match(line):
                 logger.error("%s", line)
     step = next((shown for line in reversed(error.build_log) if (shown := describe(line))), None)
-    what = f"{step} failed." if step and error.headline.startswith("Image build failed") else error.headline
+    what = f"{step} failed: {error.reason}" if step and error.reason else error.headline
     seen = logger.isEnabledFor(logging.ERROR)
     where = "Its output is above." if seen else "Run again with `tesseract --loglevel debug` to see why."
-    return f"Error building Tesseract. {what} {where}"
+    return f"Error building Tesseract. {what.removesuffix('.')}. {where}"

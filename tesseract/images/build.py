@@ -15,7 +15,7 @@ from typing import Literal
 from tesseract import projects
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import BuildSpec, ImageInfo, UserMapping
-from tesseract.errors import BuildError, EngineError, ImageNotFound
+from tesseract.errors import BuildError, EngineError, ImageNotFound, UserError
 from tesseract.images import credentials, hostsettings, staging
 from tesseract.images.context import ContextRequest, make_context
 from tesseract.images.request import BuildRequest, BuildResult
@@ -54,7 +54,11 @@ def build(
         # The files of index settings do not outlive this call; a manual build brings its own.
         settings = hostsettings.HostSettings(settings.bundle)
     engine = _engine(backend, optional=request.generate_only)
-    base_image, pull = _base_image(engine, project.config.build_config.base_image)
+    wanted = project.config.build_config.target_platform.strip()
+    platform = None if wanted == "native" else wanted
+    base_image, pull = _base_image(engine, project.config.build_config.base_image, platform)
+    if pull == "missing" and base_image.startswith("localhost/") and not request.generate_only:
+        raise UserError(f"build_config.base_image: there is no image {base_image} in the local store. Build it first.")
     with ExitStack() as stack:
         folder = stack.enter_context(_context_dir(request, project.src_dir))
         containerfile = make_context(
@@ -69,14 +73,13 @@ def build(
             ),
         )
         private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tesseract_secrets_")))
-        platform = project.config.build_config.target_platform.strip()
         spec = BuildSpec(
             context=folder,
             containerfile=containerfile,
             tags=tags,
             secrets=(*settings.secrets(private), *secrets),
             ssh=ssh,
-            platform=None if platform == "native" else platform,
+            platform=platform,
             pull=pull,
             raw_args=tuple(get_config().docker_build_args),
         )
@@ -101,17 +104,19 @@ def _engine(backend: Backend | None, optional: bool) -> Backend | None:
         raise
 
 
-def _base_image(engine: Backend | None, name: str) -> tuple[str, Literal["missing", "never"]]:
+def _base_image(engine: Backend | None, name: str, platform: str | None) -> tuple[str, Literal["missing", "never"]]:
     """The base image as its engine finds it, and whether a registry may be asked for it.
 
-    `debian:12` means an image of Docker Hub, but a local image of that name comes first where there is no other.
+    `debian:12` means an image of Docker Hub, but a local image of that name comes first where there is no other. One
+    for another platform does not count.
     """
     full = qualified(name)
     if engine is not None:
         for candidate in dict.fromkeys((full, f"localhost/{name}", name)):
             with suppress(ImageNotFound):
-                engine.image(candidate, sizes=False)
-                return candidate, "never"
+                found = engine.image(candidate, sizes=False).platform
+                if platform is None or platform.split("/")[:2] == found.split("/"):
+                    return candidate, "never"
     return full, "missing"
 
 
@@ -139,14 +144,7 @@ def _build_image(engine: Backend, spec: BuildSpec, on_line: Callable[[str], None
     try:
         image_id = engine.build(spec, on_line)
     except BuildError as error:
-        if spec.pull == "missing" and not any(line.startswith(("STEP 2", "#5")) for line in error.build_log):
-            raise BuildError(
-                "The base image is not in the local store, and could not be had from a registry. Check "
-                "build_config.base_image; where no registry answers, containers/base/make-base-image.sh makes the "
-                "default one.",
-                error.build_log,
-            ) from error
-        raise
+        raise _explained(spec, error) from None
     try:
         removed = tuple(old for old in before if old != image_id and engine.remove_if_unused(old))
         on_line("Preparing the image for containers that run as you")
@@ -155,6 +153,23 @@ def _build_image(engine: Backend, spec: BuildSpec, on_line: Callable[[str], None
         logger.warning("%s is built, but not prepared for your user: its first container will start late", spec.tags[0])
         raise
     return engine.image(image_id), removed
+
+
+def _explained(spec: BuildSpec, error: BuildError) -> BuildError:
+    """The same error with what to do about it, where it says too little by itself."""
+    if spec.pull == "missing" and not any(line.startswith(("STEP 2", "#5")) for line in error.build_log):
+        platform = f" for {spec.platform}" if spec.platform else ""
+        return BuildError(
+            f"The base image is not in the local store{platform}, and could not be had from a registry. Check "
+            "build_config.base_image; where no registry answers, containers/base/make-base-image.sh makes the "
+            "default one.",
+            error.build_log,
+        )
+    refused = re.compile(r"Host key verification failed|Permission denied \(publickey")
+    if not spec.ssh and any(refused.search(line) for line in error.build_log):
+        advice = ". Lend your SSH keys to the build with --forward-ssh-agent"
+        return BuildError(error.headline + advice, error.build_log, error.reason + advice)
+    return error
 
 
 def _ids(engine: Backend, references: Sequence[str]) -> list[str]:

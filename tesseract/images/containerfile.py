@@ -96,13 +96,17 @@ class ImagePlan:
         return "".join(f" --mount={word}" for word in words)
 
     @property
-    def conda_file(self) -> str:
-        return self.dependency_file if self.config.build_config.requirements.provider == "conda" else ""
+    def conda(self) -> str:
+        """Arguments of the step that makes the environment with conda; empty where uv does."""
+        return self._dependencies if self.config.build_config.requirements.provider == "conda" else ""
 
     @property
     def requirements(self) -> str:
-        if not self.dependency_file or self.conda_file:
-            return ""
+        """Arguments of the step that installs dependencies; empty where there is none."""
+        return "" if self.conda or not self.dependency_file else self._dependencies
+
+    @property
+    def _dependencies(self) -> str:
         return ("--git " if self.needs_git else "") + shlex.quote(self.dependency_file)
 
     @property

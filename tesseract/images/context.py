@@ -62,26 +62,30 @@ def make_context(project: Project, request: ContextRequest) -> Path:
     _write(folder / ".dockerignore", "".join(f"{pattern}\n" for pattern in ignore.ALWAYS))
     _stage_uv(folder, config.build_config.target_platform.strip())
     _stage_runtime(folder, runtime)
-    _stage_dependencies(folder, dependencies)
+    _stage_dependencies(folder, dependencies, project)
     _stage_settings(folder, config)
     _stage_source(folder, project, request.whole_source)
     pairs = _stage_package_data(folder, project)
     steps = (folder / "install.sh", *_optional(folder / "build_env.sh"))
+    common = (folder / "constraints.txt", folder / "runtime_requirements.txt")
+    project_needs = (
+        dependencies.text,
+        folder / LOCAL_DIR,
+        folder / "host_credentials.txt",
+        folder / "credentials.py",
+        folder / "tesseract-constraints.txt",
+    )
+    # conda makes the environment and installs what the project needs in one step.
+    conda = config.build_config.requirements.provider == "conda"
     plan = ImagePlan(
         config=config,
         version=runtime.version,
         base_image=request.base_image,
         digests=Digests(
-            environment=staging.digest(*steps, folder / "constraints.txt", folder / "runtime_requirements.txt"),
+            environment=staging.digest(*steps, *common, *(project_needs if conda else ())),
             runtime=staging.digest(*steps, folder / RUNTIME_DIR, folder / "entrypoint.sh"),
             packages=staging.digest(*steps),
-            requirements=staging.digest(
-                *steps,
-                dependencies.text,
-                folder / LOCAL_DIR,
-                folder / "host_credentials.txt",
-                folder / "credentials.py",
-            ),
+            requirements=staging.digest(*steps, *project_needs),
             package_data=staging.digest(folder / "place_data.py", folder / DATA_DIR) if pairs else "",
         ),
         dependency_file=dependencies.file_name if dependencies.text.strip() else "",
@@ -148,10 +152,16 @@ def _stage_runtime(folder: Path, runtime: installed.Runtime) -> None:
     _write(folder / "runtime_requirements.txt", "".join(f"{line}\n" for line in runtime.requires))
 
 
-def _stage_dependencies(folder: Path, dependencies: Dependencies) -> None:
+def _stage_dependencies(folder: Path, dependencies: Dependencies, project: Project) -> None:
     (folder / LOCAL_DIR).mkdir()
+    rules = ignore.of_project(project.src_dir)
     for local in dependencies.local:
-        staging.copy(local.source, folder / local.target, ignore.Ignore())
+        inside = _inside(local.source, project)
+        if inside is None or rules(inside):
+            # What the ignore file names is wanted all the same, because the requirements name it.
+            _copy(local.source, folder / local.target, PurePosixPath(), ignore.Ignore(), folder)
+        else:
+            _copy(local.source, folder / local.target, inside, rules, folder)
     _write(folder / dependencies.file_name, dependencies.text)
 
 
@@ -170,14 +180,7 @@ def _stage_source(folder: Path, project: Project, whole: bool) -> None:
     target = folder / SOURCE_DIR
     target.mkdir()
     if whole or any(SOURCE_DIR in step for step in project.config.build_config.custom_build_steps or ()):
-        rules = ignore.of_project(project.src_dir)
-        context = folder.resolve()
-
-        def leave_out(path: PurePosixPath) -> bool:
-            source = project.src_dir / path
-            return (source.resolve() == context) or (rules.prunes(path) if source.is_dir() else rules(path))
-
-        staging.copy(project.src_dir, target, leave_out)
+        _copy(project.src_dir, target, PurePosixPath(), ignore.of_project(project.src_dir), folder)
     shutil.copy2(project.api_file, target / API_FILE)
 
 
@@ -193,21 +196,46 @@ def _stage_package_data(folder: Path, project: Project) -> list[tuple[str, str]]
         source = Path(os.path.normpath(project.src_dir / name))
         if not source.exists():
             raise StagingError(f"package_data source file not found: {name} (resolved to {source})")
-        inside = PurePosixPath(source.relative_to(project.src_dir)) if source.is_relative_to(project.src_dir) else None
-        if inside is not None and inside.parts and rules(inside):
+        inside = _inside(source, project)
+        if inside is not None and rules(inside):
             raise StagingError(f"package_data source {name} is left out by the project's ignore file.")
         path = f"{DATA_DIR}/{index}/{source.name}"
-        _copy_data(source, folder / path, inside, rules)
+        _copy(source, folder / path, inside or PurePosixPath(), None if inside is None else rules, folder)
         staged.append((path, destination))
     return staged
 
 
-def _copy_data(source: Path, target: Path, inside: PurePosixPath | None, rules: ignore.Ignore) -> None:
-    def leave_out(path: PurePosixPath) -> bool:
-        full = path if inside is None else inside / path
-        return rules.prunes(full) if (source / path).is_dir() else rules(full)
+def _inside(path: Path, project: Project) -> PurePosixPath | None:
+    """Where in the project folder a path lies, or None."""
+    for base in (project.src_dir, project.src_dir.resolve()):
+        if path.is_relative_to(base):
+            return PurePosixPath(path.relative_to(base))
+    return None
 
-    staging.copy(source, target, leave_out if inside is not None else None)
+
+def _copy(source: Path, target: Path, place: PurePosixPath, rules: ignore.Ignore | None, context: Path) -> None:
+    """Copy what the rules leave, and never the context into itself.
+
+    Args:
+        place: Where the source lies in the folder that the rules are for.
+        rules: None copies everything.
+    """
+    context = context.resolve()
+
+    def leave_out(path: PurePosixPath) -> bool:
+        full = source / path
+        if full.resolve() == context:
+            return True
+        if rules is None:
+            return False
+        return rules.prunes(place / path) if full.is_dir() else rules(place / path)
+
+    staging.copy(source, target, leave_out)
+    # Ignored folders that were looked through for what is taken back, and had nothing.
+    for folder, _, _ in os.walk(target, topdown=False):
+        relative = PurePosixPath(os.path.relpath(folder, target))
+        if rules is not None and rules(place / relative) and not os.listdir(folder):
+            os.rmdir(folder)
 
 
 def _is_folder(place: str, pairs: Sequence[tuple[str, str]]) -> bool:

@@ -25,7 +25,7 @@ class Ignore:
     def __call__(self, relative: PurePosixPath) -> bool:
         """Whether the path, relative to the project folder, is left out."""
         ignored = False
-        candidates = [str(relative), *(str(parent) for parent in relative.parents if str(parent) != ".")]
+        candidates = [str(path) for path in (relative, *relative.parents) if path.parts]
         for excludes, pattern in self._rules:
             if any(pattern.fullmatch(candidate) for candidate in candidates):
                 ignored = excludes

@@ -72,10 +72,12 @@ def digest(*parts: str | Path) -> str:
         if isinstance(part, str):
             total.update(f"text {len(part)}\n{part}".encode())
         else:
-            files = sorted(path for path in part.rglob("*") if path.is_file()) if part.is_dir() else [part]
-            for path in files:
-                name = path.relative_to(part) if part.is_dir() else path.name
-                total.update(f"file {name} {path.stat().st_mode & 0o777:o} {path.stat().st_size}\n".encode())
+            for path in sorted(part.rglob("*")) if part.is_dir() else [part]:
+                name, facts = (path.relative_to(part) if part.is_dir() else path.name), path.stat()
+                size = "folder" if path.is_dir() else facts.st_size
+                total.update(f"file {name} {facts.st_mode & 0o777:o} {size}\n".encode())
+                if path.is_dir():
+                    continue
                 with path.open("rb") as file:
                     while block := file.read(1 << 20):
                         total.update(block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,48 +93,53 @@ def is_local(requirement: str) -> bool:
 
 
 def pip_dependencies(path: Path) -> Dependencies:
-    """Read a requirements file; included files (`-r`, `-c`) are flattened. A missing file means no dependencies.
+    """Read a requirements file; included files (`-r`) are flattened. A missing file means no dependencies.
 
     Raises:
         StagingError: A local dependency does not exist.
-        ValidationError: An included file does not exist.
+        ValidationError: An included file does not exist, or cannot travel.
     """
-    remote: list[str] = []
-    local: list[str] = []
     stager = _Stager(path.parent)
-    if path.is_file():
-        _read(path, remote, local, stager, frozenset())
-    lines = remote + local
-    return Dependencies(path.name, "".join(f"{line}\n" for line in lines), tuple(stager.staged))
+    lines = list(_read(path, stager, frozenset())) if path.is_file() else []
+    ordered = [line for line in lines if not is_local(line)] + [line for line in lines if is_local(line)]
+    return Dependencies(path.name, "".join(f"{line}\n" for line in ordered), tuple(stager.staged))
 
 
-def _read(path: Path, remote: list[str], local: list[str], stager: _Stager, seen: frozenset[Path]) -> None:
+def _read(path: Path, stager: _Stager, seen: frozenset[Path]) -> Iterator[str]:
+    """The lines of a requirements file as they are in the image."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValidationError(f"{path} is not UTF-8 text ({error.reason}).") from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise ValidationError(f"No file found at {path}, which a requirements file includes.") from error
     for line in _logical_lines(text):
-        include = re.match(r"(?:-r|--requirement)(?:\s+|=)(.+)$", line)
-        constraint = re.match(r"(?:-c|--constraint)(?:\s+|=)(.+)$", line)
-        editable = re.match(r"(?:-e|--editable)(?:\s+|=)(.+)$", line)
-        if include and "://" not in include[1]:
-            nested = (path.parent / include[1].strip()).resolve()
-            if nested not in seen:
-                _read(nested, remote, local, stager, seen | {path.resolve()})
-        elif constraint and "://" not in constraint[1]:
-            raise ValidationError(
-                f"{path}: constraint files (-c {constraint[1].strip()}) cannot travel into the image. "
-                "Write the pins into the requirements file."
-            )
-        elif editable and is_local(editable[1]):
-            local.append(stager.stage(editable[1]))  # an image has no source tree to edit
-        elif is_local(line):
-            requirement, _, marker = line.partition(" ;")
-            local.append(stager.stage(requirement) + (f" ;{marker}" if marker else ""))
-        else:
-            remote.append(line)
+        yield from _rewritten(line, path, stager, seen | {path.resolve()})
+
+
+def _rewritten(line: str, path: Path, stager: _Stager, seen: frozenset[Path]) -> Iterator[str]:
+    """A line of the file `path`, or what takes its place."""
+    include = re.match(r"(?:-r|--requirement)(?:\s+|=)(.+)$", line)
+    constraint = re.match(r"(?:-c|--constraint)(?:\s+|=)(.+)$", line)
+    editable = re.match(r"(?:-e|--editable)(?:\s+|=)(.+)$", line)
+    if include and "://" not in include[1]:
+        nested = (path.parent / include[1].strip()).resolve()
+        if nested not in seen:
+            yield from _read(nested, stager, seen)
+    elif constraint and "://" not in constraint[1]:
+        raise ValidationError(
+            f"{path}: constraint files (-c {constraint[1].strip()}) cannot travel into the image. "
+            "Write the pins into the requirements file."
+        )
+    elif editable and is_local(editable[1]):
+        yield stager.stage(editable[1])  # an image has no source tree to edit
+    elif named := re.match(r"[A-Za-z0-9._-]+\s*(\[[^]]*\])?\s*@\s*(file:[^;\s]+)(.*)$", line):
+        yield stager.stage(named[2] + (named[1] or "")) + named[3]
+    elif is_local(line):
+        requirement, _, marker = line.partition(" ;")
+        yield stager.stage(requirement) + (f" ;{marker}" if marker else "")
+    else:
+        yield line
 
 
 def _logical_lines(text: str) -> list[str]:
@@ -163,6 +169,7 @@ def conda_dependencies(path: Path) -> Dependencies:
     stager = _Stager(path.parent)
     for entry in environment.get("dependencies") or ():
         if isinstance(entry, dict) and isinstance(entry.get("pip"), list):
-            entry["pip"] = [stager.stage(item) if is_local(str(item)) else item for item in entry["pip"]]
+            items = [str(item) for item in entry["pip"]]
+            entry["pip"] = [line for item in items for line in _rewritten(item, path, stager, frozenset())]
     text = yaml.safe_dump(environment, sort_keys=False, allow_unicode=True)
     return Dependencies(path.name, text, tuple(stager.staged))

@@ -166,5 +166,5 @@ def test_preparing_a_mapping_pays_its_copy_once(
 def test_the_command_that_a_person_would_type(backend: Backend, tmp_path: Path) -> None:
     spec = BuildSpec(tmp_path, tmp_path / "Containerfile", ("a:1",))
     command = backend.build_command(spec)
-    assert command[:2] == [backend.info().name, "build"]
+    assert [backend.info().name, "build"] in [command[:2], command[2:4]]  # variables may come first
     assert command[-1] == str(tmp_path)

@@ -90,7 +90,7 @@ def image(
     backend: Backend, engine_name: str, base_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """An image with the entry point of a Tesseract, a home for everybody and a user of its own."""
-    words = [Path(backend.build_command(BuildSpec(Path(), Path(), ()))[0]).name]
+    words = [backend.info().name]
     if os.environ.get("CONTAINER_HOST"):
         words.append("--remote")
     with pytest.MonkeyPatch.context() as patch:

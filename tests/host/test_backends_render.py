@@ -114,6 +114,82 @@ def test_builds() -> None:
     check_golden(GOLDEN / "docker-build.args", "\n".join(docker_builds.build_arguments(BUILD)) + "\n")
 
 
+PODMAN_STEP = "RUN --mount=type=bind,target=/run/tesseract sh /run/install.sh requirements r.txt # 4356bb943fa3"
+PODMAN_RAN = f'Error: building at STEP "{PODMAN_STEP}": while running runtime: exit status 1'
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (
+            ["error: No solution found", "  cause: x is not in the registry", PODMAN_RAN],
+            "error: No solution found; cause: x is not in the registry",
+        ),
+        (
+            ["  × No solution found:", "  ╰─▶ Because x was not found", PODMAN_RAN],
+            "× No solution found:; ╰─▶ Because x was not found",
+        ),
+        (
+            [
+                "error: Failed to build `x`",
+                "  cause: git failed",
+                "         --- stderr",
+                "         No key.",
+                "",
+                PODMAN_RAN,
+            ],
+            "error: Failed to build `x`; No key.",
+        ),
+        (["E: Unable to locate package x", "cleaning up", PODMAN_RAN], "E: Unable to locate package x"),
+        (["Traceback (most recent call last):", "x.y.OddError: no", PODMAN_RAN], "x.y.OddError: no"),
+        (["nothing to see", PODMAN_RAN], "exit status 1"),
+    ],
+)
+def test_why_a_podman_build_failed(log: list[str], line: str) -> None:
+    error = podman_builds.failure(["STEP 1/2: FROM x", "error: of before", f"STEP 2/2: {PODMAN_STEP}", *log], 1)
+    assert error.reason == line
+    assert error.headline == f"Image build failed at `RUN sh /run/install.sh requirements r.txt`: {line}"
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (
+            [
+                "STEP 3/4: RNU echo",
+                'Error: building at STEP "RNU ": Build error: Unknown instruction: "RNU" &imagebuilder.Step{}',
+            ],
+            'Image build failed at `RNU echo`: Unknown instruction: "RNU"',
+        ),
+        (["Error: no such file"], "Image build failed: no such file"),
+        ([], "Image build failed: exit status 9"),
+    ],
+)
+def test_what_podman_itself_says(log: list[str], line: str) -> None:
+    assert podman_builds.failure(log, 9).headline == line
+
+
+DOCKER_RAN = "#4 ERROR: executor failed running [/bin/sh -c sh install.sh; exit 3]: exit code: 3"
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (["#4 0.5 error: No solution", "#4 0.5   cause: it", DOCKER_RAN], "error: No solution; cause: it"),
+        (["#4 0.5 hello", DOCKER_RAN, "------", "executor failed running"], "exit status 3"),
+        (['#4 ERROR: "/nosuch" not found: not found'], '"/nosuch" not found: not found'),
+    ],
+)
+def test_why_a_docker_build_failed(log: list[str], line: str) -> None:
+    before = ["#5 [1/2] FROM x", "#5 CACHED", "", "#4 [2/2] RUN --mount=type=cache,target=/c sh install.sh"]
+    assert docker_builds.failure([*before, *log], 1).headline == f"Image build failed at `RUN sh install.sh`: {line}"
+
+
+def test_what_docker_itself_says() -> None:
+    parse = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: unknown instruction: RNU"
+    assert docker_builds.failure(["#1 DONE", parse], 1).headline == "Image build failed: unknown instruction: RNU"
+
+
 def test_gpus_of_a_docker_without_cdi() -> None:
     assert device_request(("all",), {}, True).payload() == {"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}
     some = device_request(("0", "nvidia.com/gpu=GPU-8a5f"), {}, True)

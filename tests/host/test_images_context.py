@@ -17,6 +17,7 @@ from tesseract.images import hostsettings, installed
 from tesseract.images.context import ContextRequest, make_context
 from tesseract.images.credentials import build_secrets, parse_secret
 from tesseract.images.ignore import Ignore
+from tesseract.images.staging import digest
 from tesseract.images.tags import image_tags, qualified
 
 pytestmark = pytest.mark.fast
@@ -129,6 +130,21 @@ def test_editing_the_api_file_changes_only_the_copy(source: Path, tmp_path: Path
     assert (context(source, "") / "Containerfile").read_text() == first
 
 
+def test_whatever_is_staged_counts(tmp_path: Path) -> None:
+    """An image must not come from the layer cache when data have changed, be it but an empty folder or a mode."""
+    (tmp_path / "file").write_text("1")
+    seen = {digest(tmp_path)}
+    for change in (
+        lambda: (tmp_path / "file").write_text("2"),
+        lambda: (tmp_path / "file").chmod(0o755),
+        lambda: (tmp_path / "empty").mkdir(),
+        lambda: (tmp_path / "file").rename(tmp_path / "other"),
+    ):
+        change()
+        assert digest(tmp_path) not in seen
+        seen.add(digest(tmp_path))
+
+
 def test_local_dependencies(source: Path) -> None:
     for name in ("a/pkg", "b/pkg"):
         (source / name / "__pycache__").mkdir(parents=True)
@@ -152,6 +168,39 @@ def test_local_dependencies(source: Path) -> None:
     ]
     assert (folder / "local_requirements/1/x-1.0-py3-none-any.whl").read_text() == "b"
     assert not list(folder.rglob("__pycache__"))
+
+
+def test_local_dependencies_of_conda_and_by_name(source: Path) -> None:
+    (source / "my pkg").mkdir()
+    (source / "pip.txt").write_text("-e ./my pkg[x]\nscipy\n")
+    (source / "tesseract_environment.yaml").write_text(
+        "name: x\ndependencies:\n- pip\n- pip:\n"
+        f"  - -r pip.txt\n  - named[y] @ file://{str(source).replace(' ', '%20')}/my%20pkg ; python_version > '3'\n"
+        "prefix: /home/me\n"
+    )
+    folder = context(source, "build_config: {requirements: {provider: conda}}")
+    assert (folder / "tesseract_environment.yaml").read_text() == (
+        "name: x\ndependencies:\n- pip\n- pip:\n  - ./local_requirements/my pkg[x]\n  - scipy\n"
+        "  - ./local_requirements/my pkg_1[y] ; python_version > '3'\nprefix: /home/me\n"
+    )
+
+
+def test_the_project_itself_as_a_dependency(source: Path) -> None:
+    """The context may lie inside of it, and what the ignore file names stays out, except what the requirements name."""
+    for name in ("module.py", "big.bin", "dist/x-1.0-py3-none-any.whl"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("")
+    (source / ".containerignore").write_text("*\n!*.py\n")
+    (source / "tesseract_requirements.txt").write_text(".\n./dist/x-1.0-py3-none-any.whl\n")
+    (source / "tesseract_config.yaml").write_text("name: demo\n")
+    folder = source / "context"
+    images.build(images.BuildRequest(source, build_dir=folder, generate_only=True))
+    staged = {str(path.relative_to(folder)) for path in (folder / "local_requirements").rglob("*") if path.is_file()}
+    assert staged == {
+        "local_requirements/source/module.py",
+        "local_requirements/source/tesseract_api.py",
+        "local_requirements/x-1.0-py3-none-any.whl",
+    }
 
 
 def test_missing_local_dependency(source: Path) -> None:
@@ -178,12 +227,14 @@ def test_bad_package_data(source: Path, data: str, line: str) -> None:
 
 def test_ignored_files_stay_out(source: Path) -> None:
     (source / ".dockerignore").write_text("# data\nbig\n**/*.bin\n!keep.bin\n")
+    (source / "empty").mkdir()
     for name in ("big/file", "deep/x.bin", "keep.bin", ".git/config", "plain.txt"):
         (source / name).parent.mkdir(exist_ok=True)
         (source / name).write_text("")
     staged = context(source, "", whole_source=True) / "__tesseract_source__"
-    names = {str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()}
-    assert names == {".dockerignore", "keep.bin", "plain.txt", "tesseract_api.py", "tesseract_config.yaml"}
+    names = {str(path.relative_to(staged)) for path in staged.rglob("*")}
+    files = {".dockerignore", "keep.bin", "plain.txt", "tesseract_api.py", "tesseract_config.yaml"}
+    assert names == files | {"empty", "deep"}
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.builds import inside
+from tesseract_core import __version__
 
+ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -46,6 +50,9 @@ def test_recipe_builds_and_answers(
 ) -> None:
     name = f"test-init-{recipe}"
     assert tesseract_cli("init", "--name", name, "--target-dir", tmp_path, "--recipe", recipe).returncode == 0
+    if recipe == "jax":  # it depends on tesseract-core, which must stay ours
+        with (tmp_path / "tesseract_requirements.txt").open("a") as file:
+            file.write("tesseract-jax\n")
     try:
         built = tesseract_cli("build", tmp_path, timeout=900)
         assert built.returncode == 0, built.stderr
@@ -53,6 +60,12 @@ def test_recipe_builds_and_answers(
         answer = tesseract_cli("run", name, "apply", json.dumps({"inputs": inputs}))
         assert answer.returncode == 0, answer.stderr
         assert set(json.loads(answer.stdout)) == set(inputs)
+        listed = inside(
+            name, "pip list --format freeze; cat /python-env/lib/python3*/site-packages/tesseract_core/__init__.py"
+        )
+        assert re.findall("^tesseract-core==(.*)", listed, re.MULTILINE) == [__version__]
+        assert ("tesseract-jax==" in listed) is (recipe == "jax")
+        assert (ROOT / "runtime/tesseract_core/__init__.py").read_text() in listed
     finally:
         tags = [f"localhost/{name}:{tag}" for tag in ("latest", "unknown", "0.1.0")]
         subprocess.run(["podman", "rmi", "-f", *tags], capture_output=True, check=False)

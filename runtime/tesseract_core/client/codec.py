@@ -1,8 +1,8 @@
 """Payload trees to JSON bytes, and results back to NumPy: the client's side of the array encodings.
 
 An encoded array is `{"object_type": "array", "shape": [...], "dtype": NAME, "data": {"buffer": ..., "encoding": ...}}`;
-bytes are C-ordered and little-endian. Requests carry base64, or references to files where both sides see a directory
-(`binref`); answers may carry any encoding of the contract.
+bytes are C-ordered and little-endian. Requests carry base64, references to files where both sides see a directory
+(`binref`), or bytes beside the text where the server takes them (`framing`); answers may carry any encoding.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import numpy as np
 import orjson
 import pybase64
 from pydantic_core import from_json
+
+from tesseract_core import framing
 
 # What the array types of the contract can hold: booleans, (unsigned) integers, floats, complex numbers.
 _NUMERIC_KINDS = "biufc"
@@ -101,6 +103,21 @@ class BinrefFile:
         self.path.unlink(missing_ok=True)
 
 
+class Frame:
+    """Collects the arrays of one request as they are, to send them behind its text."""
+
+    def __init__(self) -> None:
+        self._buffers = framing.Buffers()
+
+    def data(self, array: np.ndarray) -> dict[str, str]:
+        """Keep an array; its `data` member refers to it."""
+        return {"buffer": self._buffers.add(array.data if array.size else b""), "encoding": framing.ENCODING}
+
+    def body(self, text: bytes) -> tuple[bytes, str]:
+        """The request's body and its media type; without an array it is plain JSON."""
+        return (self._buffers.body(text), framing.MEDIA_TYPE) if self._buffers else (text, "application/json")
+
+
 def _other_leaf(leaf: Any) -> Any:
     if isinstance(leaf, os.PathLike):
         return os.fspath(leaf)
@@ -114,13 +131,16 @@ def decode(body: bytes, output_path: Path | None = None) -> Any:
     """Parse an answer and turn every encoded array into a writable `ndarray` (rank 0 for scalars).
 
     Args:
-        body: JSON text.
+        body: JSON text, with buffers behind it or without.
         output_path: Directory where the files of `binref` references lie; nothing outside of it is ever read.
 
     Raises:
         ValueError: Something that is marked as an array cannot be decoded.
     """
-    return _from_json(parse(body), output_path)
+    if framing.is_framed(body):
+        text, buffers = framing.split(body)
+        return _from_json(parse(text), output_path, buffers)
+    return _from_json(parse(body), output_path, None)
 
 
 def parse(body: bytes) -> Any:
@@ -128,19 +148,21 @@ def parse(body: bytes) -> Any:
     return from_json(body)
 
 
-def _from_json(node: Any, output_path: Path | None) -> Any:
+def _from_json(node: Any, output_path: Path | None, buffers: memoryview | None) -> Any:
     if isinstance(node, dict):
         if node.get("object_type") == "array" or {"shape", "dtype", "data"} <= node.keys():
-            return decode_array(node, output_path)
-        return {key: _from_json(value, output_path) for key, value in node.items()}
+            return decode_array(node, output_path, buffers)
+        return {key: _from_json(value, output_path, buffers) for key, value in node.items()}
     if isinstance(node, list):
         # Plain lists of numbers can be long; only what may hold an array is walked.
-        return [_from_json(item, output_path) if isinstance(item, dict | list) else item for item in node]
+        return [_from_json(item, output_path, buffers) if isinstance(item, dict | list) else item for item in node]
     return node
 
 
-def decode_array(encoded: Mapping[str, Any], output_path: Path | None = None) -> np.ndarray:
-    """Decode one encoded array. Raises: ValueError."""
+def decode_array(
+    encoded: Mapping[str, Any], output_path: Path | None = None, buffers: memoryview | None = None
+) -> np.ndarray:
+    """Decode one encoded array; `buffers` are those of the body that it came in. Raises: ValueError."""
     for key in ("shape", "dtype", "data"):
         if encoded.get(key) is None:
             raise ValueError(f"Encoded array lacks {key!r}")
@@ -157,6 +179,8 @@ def decode_array(encoded: Mapping[str, Any], output_path: Path | None = None) ->
     size = math.prod(shape) * dtype.itemsize
     if encoding == "base64":
         raw = _decompress(pybase64.b64decode_as_bytearray(data["buffer"], validate=True), compression)
+    elif encoding == framing.ENCODING and buffers is not None:
+        raw = _decompress(bytearray(framing.buffer(buffers, data["buffer"])), compression)
     elif encoding == "binref":
         raw = _decompress(_read_binref(data["buffer"], size, compression, output_path), compression)
     else:

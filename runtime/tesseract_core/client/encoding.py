@@ -12,7 +12,7 @@ class Encoding:
     """Wanted encoding of answers; `None` leaves the choice to the server.
 
     Attributes:
-        output_format: `json`, `json+base64` or `json+binref`.
+        output_format: `json`, `json+base64` or `json+binref` (or `json+binary`, which only transports choose).
         gpu_transport: How GPU arrays travel.
         compression: `none` or `lz4`.
     """
@@ -40,6 +40,7 @@ class ServerCapabilities:
     output_formats: tuple[str, ...] | None = None
     gpu_transports: tuple[str, ...] | None = None
     compressions: tuple[str, ...] | None = None
+    body_formats: tuple[str, ...] | None = None
 
     @classmethod
     def from_schema(cls, schema: Mapping[str, Any]) -> ServerCapabilities:
@@ -52,6 +53,7 @@ class ServerCapabilities:
             output_formats=offered("x-supported-output-formats"),
             gpu_transports=offered("x-supported-gpu-transports"),
             compressions=offered("x-supported-compressions"),
+            body_formats=offered("x-supported-body-formats"),
         )
 
     def check(self, encoding: Encoding) -> None:

@@ -14,6 +14,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from tesseract_core import framing
 from tesseract_core.client import codec
 from tesseract_core.client.encoding import Encoding
 from tesseract_core.client.errors import error_from_response
@@ -21,6 +22,7 @@ from tesseract_core.client.logs import LogSink, LogTail
 from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Timeout, Transport
 from tesseract_core.client.unix import UnixAdapter
 
+_JSON = "application/json"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _POOL_SIZE = 64  # idle connections kept; more threads than that still work, their connections are just not reused
 
@@ -75,8 +77,10 @@ class HttpTransport(Transport):
             if log_sink is not None:
                 run_id = run_id or str(uuid.uuid4())
                 stack.enter_context(LogTail(self._log_file(run_id), log_sink))
-            body = stack.enter_context(self._encoded(payload, encoding))
-            answer = self._send("POST", endpoint, body, run_id=run_id, accept=encoding.accept())
+            body, media_type = stack.enter_context(self._encoded(payload, encoding))
+            answer = self._send(
+                "POST", endpoint, body, run_id=run_id, accept=encoding.accept(), content_type=media_type
+            )
         return codec.decode(answer, self.output_path)
 
     def openapi_schema(self) -> dict[str, Any]:
@@ -89,7 +93,6 @@ class HttpTransport(Transport):
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()
-        session.headers["Content-Type"] = "application/json"
         if self._token is not None:
             session.auth = _Bearer(self._token)
         parts = urlparse(self.url)
@@ -109,18 +112,29 @@ class HttpTransport(Transport):
         return self.output_path / f"run_{run_id}" / "logs" / "tesseract.log"
 
     @contextlib.contextmanager
-    def _encoded(self, payload: Any, encoding: Encoding) -> Iterator[bytes]:
-        if encoding.output_format != "json+binref" or self.input_path is None:
-            yield codec.encode(payload)
-            return
-        file = codec.BinrefFile(self.input_path)
-        try:
-            yield codec.encode(payload, file.data)
-        finally:
-            file.delete()
+    def _encoded(self, payload: Any, encoding: Encoding) -> Iterator[tuple[bytes, str]]:
+        """Body and media type of a request."""
+        if encoding.output_format == framing.FORMAT:
+            frame = codec.Frame()
+            yield frame.body(codec.encode(payload, frame.data))
+        elif encoding.output_format == "json+binref" and self.input_path is not None:
+            file = codec.BinrefFile(self.input_path)
+            try:
+                yield codec.encode(payload, file.data), _JSON
+            finally:
+                file.delete()
+        else:
+            yield codec.encode(payload), _JSON
 
     def _send(
-        self, method: str, route: str, body: bytes | None = None, *, run_id: str | None = None, accept: str = "*/*"
+        self,
+        method: str,
+        route: str,
+        body: bytes | None = None,
+        *,
+        run_id: str | None = None,
+        accept: str = "*/*",
+        content_type: str = _JSON,
     ) -> bytes:
         if self._process != os.getpid():
             # A forked child has the parent's open connections, too: with both using them, answers would be mixed up.
@@ -132,7 +146,7 @@ class HttpTransport(Transport):
                 f"{self._base}/{route}",
                 data=body,
                 params=None if run_id is None else {"run_id": run_id},
-                headers={"Accept": accept},
+                headers={"Accept": accept, "Content-Type": content_type},
                 timeout=self._timeout,
             )
 

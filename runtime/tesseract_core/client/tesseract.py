@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, TypeVar
 
+from tesseract_core import framing
 from tesseract_core.client.encoding import Encoding, ServerCapabilities
 from tesseract_core.client.endpoints import Endpoints
 from tesseract_core.client.logs import LogSink, sink_for
@@ -51,12 +52,10 @@ class _Shared:
         launcher: Launcher | None,
         transport: Transport | None,
         stream_logs: bool | LogSink,
-        chooses_format: bool,
     ) -> None:
         self.launcher = launcher
         self.transport = transport
         self.stream_logs = stream_logs
-        self.chooses_format = chooses_format
         self.schema: dict[str, Any] | None = None
         self.last_logs = ""
         self.lock = threading.RLock()
@@ -76,6 +75,7 @@ class Tesseract(Endpoints):
 
     _shared: _Shared
     _encoding: Encoding
+    _any_format: bool  # nobody has chosen how arrays travel: the best that the server offers is fine
     _is_view: bool
 
     def __init__(
@@ -91,7 +91,7 @@ class Tesseract(Endpoints):
             stacklevel=2,
         )
         transport = _http_transport(url, server_output_path, timeout, token=None)
-        self._set_up(transport=transport, chooses_format=server_output_path is None)
+        self._set_up(transport=transport, any_format=server_output_path is None)
 
     def _set_up(
         self,
@@ -100,10 +100,11 @@ class Tesseract(Endpoints):
         launcher: Launcher | None = None,
         encoding: Encoding | None = None,
         stream_logs: bool | LogSink = False,
-        chooses_format: bool = False,
+        any_format: bool = False,
     ) -> None:
-        self._shared = _Shared(launcher, transport, stream_logs, chooses_format)
+        self._shared = _Shared(launcher, transport, stream_logs)
         self._encoding = encoding or Encoding()
+        self._any_format = any_format
         self._is_view = False
 
     @classmethod
@@ -136,7 +137,7 @@ class Tesseract(Endpoints):
             ValueError: The URL has another scheme.
         """
         transport = _http_transport(url, server_output_path, timeout, token)
-        return cls._make(transport=transport, chooses_format=server_output_path is None)
+        return cls._make(transport=transport, any_format=server_output_path is None)
 
     @classmethod
     def from_tesseract_api(
@@ -314,6 +315,7 @@ class Tesseract(Endpoints):
             capabilities.check(encoding)
         view = type(self).__new__(type(self))
         view._shared, view._encoding, view._is_view = self._shared, encoding, True
+        view._any_format = self._any_format and output_format is None
         return view
 
     def resolve_gpu_transport(self) -> str:
@@ -341,18 +343,23 @@ class Tesseract(Endpoints):
         return result
 
     def _answer_encoding(self) -> Encoding:
-        """The wanted encoding; where nobody has chosen a format, base64 if the server offers it.
+        """The wanted encoding; where nobody has chosen a format, the fastest that the server offers.
 
         Numbers in JSON text are slow, and cannot say `inf`; files of the server (`json+binref`) cannot be read here.
         """
-        if self._encoding.output_format is not None or not self._shared.chooses_format:
+        if not self._any_format:
             return self._encoding
         try:
-            capabilities = self.server_capabilities
+            capabilities = self.server_capabilities or ServerCapabilities()
         except RuntimeError:  # a server that publishes no schema
             return self._encoding
-        offered = (capabilities and capabilities.output_formats) or ()
-        return replace(self._encoding, output_format="json+base64") if "json+base64" in offered else self._encoding
+        for wanted, offered in (
+            (framing.FORMAT, capabilities.body_formats),
+            ("json+base64", capabilities.output_formats),
+        ):
+            if wanted in (offered or ()):
+                return replace(self._encoding, output_format=wanted)
+        return self._encoding
 
 
 def _http_transport(url: str, server_output_path: StrPath | None, timeout: Timeout, token: str | None) -> Transport:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tesseract_core import framing
+
 SUPPORTED_FORMATS = Literal["json", "json+base64", "json+binref"]
 
 PathLike = str | os.PathLike[str]
@@ -51,7 +53,7 @@ def output_to_bytes(
 
     Args:
         obj: Result of an endpoint; any tree of models, containers, arrays and JSON values.
-        format: `json`, `json+base64` or `json+binref`.
+        format: `json`, `json+base64`, `json+binref`, or `json+binary` (of `framing`: no text, but a body for HTTP).
         base_dir: For `json+binref`: references are relative to it (default: the configured output path).
         binref_dir: For `json+binref`: directory below `base_dir` that files are written to.
         compression: `lz4` or None, for base64 and binref buffers.
@@ -65,21 +67,22 @@ def output_to_bytes(
     from pydantic import BaseModel
     from pydantic_core import PydanticSerializationError, to_json
 
-    from tesseract_core.runtime.array_encoding import Splice, encode_array
+    from tesseract_core.runtime.array_encoding import BUFFERS, Splice, encode_array
     from tesseract_core.runtime.array_encoding.binref import WRITE_ERROR
 
     for what, value, offered in (
-        ("output format", format, available_formats()),
+        ("output format", format, (*available_formats(), framing.FORMAT)),
         ("compression", compression or "none", available_compressions()),
         ("GPU transport", gpu_transport, available_gpu_transports()),
     ):
         if value not in offered:
             raise ValueError(f"Unknown {what} {value!r}; use one of: {', '.join(offered)}")
-    splice = Splice()
+    splice, buffers = Splice(), framing.Buffers()
     context: dict[str, Any] = {
         "array_encoding": format.partition("+")[2] or "json",
         "compression": None if compression == "none" else compression,
         "__splice": splice,
+        BUFFERS: buffers,
     }
     if base_dir is not None:
         context["base_dir"] = os.fspath(base_dir)
@@ -100,7 +103,7 @@ def output_to_bytes(
         if isinstance(error := context.get(WRITE_ERROR), OSError):
             raise error from None
         raise
-    return splice.join(text)
+    return buffers.body(text) if format == framing.FORMAT else splice.join(text)
 
 
 def is_url(path: PathLike) -> bool:

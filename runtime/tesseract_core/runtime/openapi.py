@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import to_jsonable_python
 
+from tesseract_core import framing
 from tesseract_core.runtime.array_encoding import encode_array
 from tesseract_core.runtime.file_interactions import (
     available_compressions,
@@ -76,6 +77,7 @@ def build_openapi(endpoints: Sequence[Callable[..., Any]], config: Any) -> dict[
         "x-supported-output-formats": list(available_formats()),
         "x-supported-gpu-transports": list(available_gpu_transports()),
         "x-supported-compressions": list(available_compressions()),
+        "x-supported-body-formats": ["json", framing.FORMAT],
     }
 
 

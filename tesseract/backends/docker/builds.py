@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,24 +14,14 @@ from tesseract import proc
 from tesseract.backends.base import LineSink
 from tesseract.backends.docker.endpoint import Endpoint
 from tesseract.backends.docker.store import docker_reference
-from tesseract.backends.spec import BuildSecret, BuildSpec
+from tesseract.backends.spec import BuildSpec
+from tesseract.backends.text import build_failure, build_words
 from tesseract.errors import BuildError, EngineUnavailable
 
 
 def build_arguments(spec: BuildSpec) -> list[str]:
     """The words after the executable. Pure. BuildKit pulls no base image that is there: `pull` needs no word."""
-    words = ["build", f"--file={spec.containerfile}"]
-    words += [f"--tag={docker_reference(tag)}" for tag in spec.tags]
-    if spec.platform:
-        words.append(f"--platform={spec.platform}")
-    words += [f"--build-arg={name}={value}" for name, value in spec.build_args.items()]
-    words += [_secret_argument(secret) for secret in spec.secrets]
-    words += [f"--ssh={agent}" for agent in spec.ssh]
-    return [*words, *spec.raw_args, str(spec.context)]
-
-
-def _secret_argument(secret: BuildSecret) -> str:
-    return f"--secret=id={secret.id}," + (f"src={secret.src}" if secret.src is not None else f"env={secret.env}")
+    return ["build", *build_words(replace(spec, tags=tuple(map(docker_reference, spec.tags))))]
 
 
 def build(endpoint: Endpoint, spec: BuildSpec, on_line: LineSink) -> str:
@@ -41,10 +32,21 @@ def build(endpoint: Endpoint, spec: BuildSpec, on_line: LineSink) -> str:
         argv = [*command(endpoint, builder=True), first, "--progress=plain", f"--iidfile={id_file}", *rest]
         status, log = proc.stream(argv, on_line, env={**environment(endpoint), "DOCKER_BUILDKIT": "1"})
         if status != 0 or not id_file.exists():
-            said = next((line for line in reversed(log) if re.search(r"\b(ERROR|error)\b", line)), "")
-            headline = f"Image build failed ({said.strip() or f'exit status {status}'}). The build output:"
-            raise BuildError(headline, log)
+            raise failure(log, status)
         return id_file.read_text().strip()
+
+
+def failure(log: Sequence[str], status: int) -> BuildError:
+    """The error of a failed build, with the line that says why. Pure."""
+    failed = next((match for line in log if (match := re.match(r"#(\d+) ERROR: (.*)", line))), None)
+    if failed is None:
+        last = next((line for line in reversed(log) if line.strip()), f"exit status {status}")
+        return build_failure(log, "", (), re.sub(r"^(ERROR: )?(failed to (build|solve|create)[^:]*: )*", "", last))
+    number, said = failed.groups()
+    steps = (match[1] for line in log if (match := re.match(rf"#{number} \[[^]]*\] (.*)", line)))
+    output = [match[1] for line in log if (match := re.match(rf"#{number} [\d.]+ (.*)", line))]
+    ended = re.search(r"exit code: (\d+)$", said)
+    return build_failure(log, next(steps, ""), output, f"exit status {ended[1]}" if ended else said)
 
 
 def command(endpoint: Endpoint, builder: bool = False) -> list[str]:

@@ -20,7 +20,7 @@ from tesseract.backends.http import quote
 from tesseract.backends.inspect import container_info
 from tesseract.backends.rest import OWNED, RestBackend, label_filter
 from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
-from tesseract.backends.text import engine_error
+from tesseract.backends.text import engine_error, with_variables
 from tesseract.backends.users import supplementary_groups
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, NotFound
@@ -70,14 +70,12 @@ class DockerBackend(RestBackend):
         return builds.build(self.endpoint, spec, on_line)
 
     def build_command(self, spec: BuildSpec) -> list[str]:
-        words = self.endpoint.executable or ("docker",)
-        return [Path(words[0]).name, *words[1:], *builds.build_arguments(spec)]
+        first, *more = self.endpoint.executable or ("docker",)
+        words = [Path(first).name, *more, *builds.build_arguments(spec)]
+        return with_variables({"DOCKER_BUILDKIT": "1"}, words)
 
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         return store.image(self.api, reference, deadline)
-
-    def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
-        return store.images(self.api, label)
 
     def remove_image(self, reference: str) -> None:
         store.remove(self.api, reference)

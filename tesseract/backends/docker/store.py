@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
 from contextlib import suppress
 
 from tesseract.backends.http import EngineApi, quote
 from tesseract.backends.inspect import image_info
-from tesseract.backends.rest import label_filter
 from tesseract.backends.spec import ImageInfo
 from tesseract.backends.text import short_reference
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, ImageNotFound, NotFound
-
-logger = logging.getLogger("tesseract.docker")
 
 
 def docker_reference(reference: str) -> str:
@@ -35,19 +30,6 @@ def image(api: EngineApi, reference: str, deadline: Deadline | None = None) -> I
             if exc.status not in (400, 404):
                 raise
     raise ImageNotFound(f"Image {reference} not found. Build it with `tesseract build`, or see `tesseract list`.")
-
-
-def images(api: EngineApi, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
-    """All tagged images; one that cannot be read (half removed, broken) is left out."""
-    found: list[ImageInfo] = []
-    for entry in api.request("GET", "/images/json", params={"filters": label_filter(label)}) or ():
-        if not any(tag and "<none>" not in tag for tag in entry.get("RepoTags") or ()):
-            continue
-        try:
-            found.append(image(api, entry["Id"]))
-        except (NotFound, APIError, KeyError) as exc:
-            logger.debug("image %s left out: %s", entry.get("Id"), exc)
-    return found
 
 
 def remove(api: EngineApi, reference: str) -> None:

@@ -12,24 +12,14 @@ from pathlib import Path
 from tesseract import proc
 from tesseract.backends.base import LineSink
 from tesseract.backends.podman import leftovers
-from tesseract.backends.spec import BuildSecret, BuildSpec
+from tesseract.backends.spec import BuildSpec
+from tesseract.backends.text import build_failure, build_words
 from tesseract.errors import BuildError, EngineUnavailable
 
 
 def build_arguments(spec: BuildSpec) -> list[str]:
     """The words after the executable. Pure."""
-    words = ["build", "--layers", f"--pull={spec.pull}", f"--file={spec.containerfile}"]
-    words += [f"--tag={tag}" for tag in spec.tags]
-    if spec.platform:
-        words.append(f"--platform={spec.platform}")
-    words += [f"--build-arg={name}={value}" for name, value in spec.build_args.items()]
-    words += [secret_argument(secret) for secret in spec.secrets]
-    words += [f"--ssh={agent}" for agent in spec.ssh]
-    return [*words, *spec.raw_args, str(spec.context)]
-
-
-def secret_argument(secret: BuildSecret) -> str:
-    return f"--secret=id={secret.id}," + (f"src={secret.src}" if secret.src is not None else f"env={secret.env}")
+    return ["build", "--layers", f"--pull={spec.pull}", *build_words(spec)]
 
 
 def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSink) -> str:
@@ -44,7 +34,7 @@ def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSi
         try:
             status, log = proc.stream(argv, on_line, env=env)
             if status != 0 or not id_file.exists():
-                raise BuildError(headline(log, status), log)
+                raise failure(log, status)
         except BaseException:
             leftovers.remove(command, mark, {**os.environ, **env})
             raise
@@ -64,7 +54,15 @@ def build_environment(version: str) -> dict[str, str]:
     return {"TMPDIR": str(cache)}
 
 
-def headline(log: Sequence[str], status: int) -> str:
-    """The one line that says why a build failed."""
-    said = next((line for line in reversed(log) if re.match(r"\s*(\[.*\] )?(ERROR|Error|error)\b", line)), "")
-    return f"Image build failed ({said.strip() or f'exit status {status}'}). The build output:"
+def failure(log: Sequence[str], status: int) -> BuildError:
+    """The error of a failed build, with the line that says why. Pure."""
+    begun = [index for index, line in enumerate(log) if re.match(r"STEP \d+/\d+: ", line)]
+    step = log[begun[-1]].split(": ", 1)[1] if begun else ""
+    output = list(log[begun[-1] + 1 :] if begun else log)
+    said = next((line for line in reversed(output) if line.startswith("Error: ")), "")
+    if said:
+        del output[output.index(said) :]
+    # The engine repeats the step, and for what it does not understand prints all that it knows.
+    reason = re.sub(r'^Error: (building at STEP ".*?": )?(Build error: )?', "", said).split(" &imagebuilder")[0]
+    ended = re.search(r"(exit status|signal) \d+$", said)
+    return build_failure(log, step, output, ended[0] if ended else reason or f"exit status {status}")

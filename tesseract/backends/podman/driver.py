@@ -21,7 +21,7 @@ from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.identity import identity
 from tesseract.backends.rest import OWNED, RestBackend, label_filter
 from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
-from tesseract.backends.text import engine_error
+from tesseract.backends.text import engine_error, with_variables
 from tesseract.backends.users import supplementary_groups
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, NotFound
@@ -75,14 +75,12 @@ class PodmanBackend(RestBackend):
         return builds.build(self.endpoint.command, self.info().version, spec, on_line)
 
     def build_command(self, spec: BuildSpec) -> list[str]:
-        words = self.endpoint.command or ["podman"]
-        return [Path(words[0]).name, *words[1:], *builds.build_arguments(spec)]
+        first, *more = self.endpoint.command or ["podman"]
+        words = [Path(first).name, *more, *builds.build_arguments(spec)]
+        return with_variables(builds.build_environment(self.info().version), words)
 
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         return store.image(self.api, reference, deadline, sizes)
-
-    def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
-        return store.images(self.api, label)
 
     def remove_image(self, reference: str) -> None:
         store.remove(self.api, reference)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,8 +11,6 @@ from tesseract.backends.podman import records
 from tesseract.backends.spec import ImageInfo
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, ImageNotFound, NotFound
-
-logger = logging.getLogger("tesseract.podman")
 
 
 def image(api: EngineApi, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
@@ -38,21 +34,6 @@ def image(api: EngineApi, reference: str, deadline: Deadline | None = None, size
             raise _not_found(reference) from exc
         raise
     return image_info(attrs, history)
-
-
-def images(api: EngineApi, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
-    """All tagged images; one that cannot be read (half removed, broken) is left out."""
-    filters = {"label": [f"{name}={value}" if value else name for name, value in (label or {}).items()]}
-    listed = api.request("GET", "/images/json", params={"filters": filters if label else None})
-    found: list[ImageInfo] = []
-    for entry in listed or ():
-        if not any(tag and "<none>" not in tag for tag in entry.get("RepoTags") or ()):
-            continue
-        try:
-            found.append(image(api, entry["Id"]))
-        except (NotFound, APIError, KeyError) as exc:
-            logger.debug("image %s left out: %s", entry.get("Id"), exc)
-    return found
 
 
 def remove(api: EngineApi, reference: str) -> None:

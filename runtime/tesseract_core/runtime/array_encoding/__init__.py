@@ -5,13 +5,14 @@ Used by the array types of the runtime and by the client.
 
 from tesseract_core.runtime.array_encoding.binref import DEFAULT_MAX_FILE_SIZE, parse_binref, read_binref, write_binref
 from tesseract_core.runtime.array_encoding.casting import check_dtype, check_shape, coerce
-from tesseract_core.runtime.array_encoding.decode import decode_array, is_encoded_array, parse_header
+from tesseract_core.runtime.array_encoding.decode import BUFFERS, decode_array, is_encoded_array, parse_header
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES, AnyShape, Shape, castable, castable_dtypes
 from tesseract_core.runtime.array_encoding.encode import encode_array
 from tesseract_core.runtime.array_encoding.opaque import check_opaque, is_opaque, to_host
 from tesseract_core.runtime.array_encoding.splice import Splice
 
 __all__ = [
+    "BUFFERS",
     "DEFAULT_MAX_FILE_SIZE",
     "DTYPES",
     "AnyShape",

@@ -13,6 +13,7 @@ import numpy as np
 import pybase64
 from pydantic_core import PydanticCustomError
 
+from tesseract_core import framing
 from tesseract_core.runtime.array_encoding import errors
 from tesseract_core.runtime.array_encoding.binref import parse_binref, read_binref
 from tesseract_core.runtime.array_encoding.casting import cast, exact_integers
@@ -21,6 +22,8 @@ from tesseract_core.runtime.array_encoding.dtypes import DTYPES
 _ARRAY_KEYS = frozenset({"object_type", "shape", "dtype", "data"})
 _DATA_KEYS = frozenset({"buffer", "encoding", "compression"})
 ENCODINGS = ("json", "base64", "binref", "cuda_ipc")
+BUFFERS = "buffers"
+"""Key of the context under which the buffers of a body are found, for arrays that refer to them."""
 # No LZ4 block can hold more than 255 bytes per byte of its own.
 _LZ4_MAX_RATIO = 255
 
@@ -63,7 +66,7 @@ def decode_array(encoded: Mapping[str, Any], context: Mapping[str, Any] | None =
 
     Args:
         encoded: The parsed JSON object.
-        context: `base_dir` and `binref_dir`, for arrays in files.
+        context: `base_dir` and `binref_dir`, for arrays in files; `buffers`, for arrays behind the text of a body.
 
     Returns:
         A writable array of the encoded shape and dtype that shares no memory with `encoded`.
@@ -80,7 +83,8 @@ def decode_array(encoded: Mapping[str, Any], context: Mapping[str, Any] | None =
     if extra := data.keys() - _DATA_KEYS:
         raise errors.malformed("extra_forbidden", f"unknown key {_shown(min(extra, key=str))} in 'data'")
     buffer, encoding, compression = data["buffer"], data["encoding"], data.get("compression")
-    if encoding not in ENCODINGS:
+    context = context or {}
+    if encoding not in ENCODINGS and not (encoding == framing.ENCODING and BUFFERS in context):
         known = ", ".join(ENCODINGS[:3])
         raise errors.malformed("union_tag_invalid", f"unknown encoding {_shown(encoding)}; use one of: {known}")
     if compression not in ((None,) if encoding in ("json", "cuda_ipc") else (None, "lz4")):
@@ -92,7 +96,7 @@ def decode_array(encoded: Mapping[str, Any], context: Mapping[str, Any] | None =
     if not isinstance(buffer, str):
         raise errors.malformed("string_type", "'buffer' must be a string")
     try:
-        raw = _read_bytes(buffer, encoding, compression, math.prod(shape) * np.dtype(dtype).itemsize, context or {})
+        raw = _read_bytes(buffer, encoding, compression, math.prod(shape) * np.dtype(dtype).itemsize, context)
     except (ValueError, MemoryError) as error:
         raise errors.decode_error(encoding, str(error) or "out of memory") from None
     return _from_bytes(raw, shape, dtype)
@@ -101,6 +105,13 @@ def decode_array(encoded: Mapping[str, Any], context: Mapping[str, Any] | None =
 def _read_bytes(
     buffer: str, encoding: str, compression: str | None, size: int, context: Mapping[str, Any]
 ) -> bytearray:
+    if encoding == framing.ENCODING:
+        given = framing.buffer(context[BUFFERS], buffer)
+        if compression is not None:
+            return _decompress(given, size)
+        if len(given) != size:
+            raise ValueError(f"expected {size} bytes, got {len(given)}")
+        return bytearray(given)
     if encoding == "binref":
         ref = parse_binref(buffer)
         if compression is None:
@@ -118,7 +129,7 @@ def _read_bytes(
     return raw
 
 
-def _decompress(data: bytearray, size: int) -> bytearray:
+def _decompress(data: bytearray | memoryview, size: int) -> bytearray:
     """Decompress an LZ4 frame of exactly `size` bytes, never allocating much more than that."""
     try:
         import lz4.frame

@@ -10,7 +10,9 @@ import numpy as np
 import orjson
 import pybase64
 
+from tesseract_core import framing
 from tesseract_core.runtime.array_encoding.binref import write_binref
+from tesseract_core.runtime.array_encoding.decode import BUFFERS
 from tesseract_core.runtime.array_encoding.dtypes import castable
 from tesseract_core.runtime.array_encoding.opaque import is_opaque, to_host
 from tesseract_core.runtime.array_encoding.splice import Splice
@@ -21,8 +23,8 @@ def encode_array(value: Any, context: MutableMapping[str, Any], dtype: str | Non
 
     Args:
         value: Array, NumPy scalar, number (a default that was never validated), or an array that lives elsewhere.
-        context: `array_encoding` (`json`, the default, `base64` or `binref`), `compression` (None or `lz4`), for
-            `binref` also `base_dir`, `binref_dir` and `max_file_size`.
+        context: `array_encoding` (`json`, the default, `base64`, `binref` or `binary`), `compression` (None or `lz4`),
+            for `binref` also `base_dir`, `binref_dir` and `max_file_size`, for `binary` also `buffers`, which collects.
         dtype: Declared dtype, for values that have none of their own.
     """
     encoding = context.get("array_encoding", "json")
@@ -53,6 +55,8 @@ def _data(array: np.ndarray, encoding: str, context: MutableMapping[str, Any]) -
     raw = _compress(array) if compression == "lz4" else (array.data.cast("B") if array.size else b"")
     if encoding == "base64":
         data = {"buffer": splice.base64(raw) if splice else pybase64.b64encode_as_string(raw), "encoding": encoding}
+    elif encoding == framing.ENCODING:
+        data = {"buffer": context[BUFFERS].add(raw), "encoding": encoding}
     elif encoding == "binref":
         reference = write_binref(raw, context)
         data = {"buffer": f"{reference}:{len(raw)}" if compression else reference, "encoding": encoding}

@@ -15,6 +15,8 @@ import orjson
 import pydantic_core
 from pydantic import BaseModel, ValidationError
 
+from tesseract_core import framing
+from tesseract_core.runtime.array_encoding import BUFFERS
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.core import create_endpoints, get_input_schema
 from tesseract_core.runtime.file_interactions import output_to_bytes
@@ -80,7 +82,7 @@ class Handler:
         """Return the answer to one request; raises nothing that user code may raise."""
         with network_payload():
             try:
-                payload = self._validate(head, _parse(head.content_type, body))
+                payload = self._validate(head, *_parse(head.content_type, body))
                 encoding = self._negotiate(head)
             except _Refused as refusal:
                 return refusal.reply
@@ -88,10 +90,10 @@ class Handler:
                 return self._failure(head)
             return self._run(head, payload, encoding)
 
-    def _validate(self, head: RequestHead, data: Any) -> BaseModel:
+    def _validate(self, head: RequestHead, data: Any, context: dict[str, Any] | None) -> BaseModel:
         try:
             # `from_attributes` only makes the error for a non-object the one that clients know.
-            return self._schemas[head.endpoint].model_validate(data, from_attributes=True)
+            return self._schemas[head.endpoint].model_validate(data, from_attributes=True, context=context)
         except ValidationError as error:
             raise _Refused(errors.validation_error(error)) from None
 
@@ -140,12 +142,20 @@ class Handler:
         return errors.server_error(text, html="text/html" in head.accept) if self._debug else errors.server_error()
 
 
-def _parse(content_type: str, body: bytes) -> Any:
-    """Return the JSON value of a body."""
+def _parse(content_type: str, body: bytes) -> tuple[Any, dict[str, Any] | None]:
+    """Return the JSON value of a body, and what arrays in it may refer to."""
     if not body:
         raise _Refused(errors.body_error("missing", "Field required", None))
-    if not _is_json(content_type):
-        return body.decode(errors="replace")
+    if _media_type(content_type) == framing.MEDIA_TYPE:
+        try:
+            text, buffers = framing.split(body)
+        except ValueError as error:
+            raise _not_json((0,), str(error)) from None
+        return _parse_json(text), {BUFFERS: buffers}
+    return _parse_json(body) if _is_json(content_type) else body.decode(errors="replace"), None
+
+
+def _parse_json(body: bytes) -> Any:
     try:
         value = pydantic_core.from_json(body)
     except ValueError:
@@ -165,9 +175,17 @@ def _parse_strictly(body: bytes) -> Any:
         position, reason = error.start, f"Invalid {error.encoding}"
     except (ValueError, RecursionError) as error:
         position, reason = 0, str(error)
-    raise _Refused(errors.body_error("json_invalid", "JSON decode error", {}, at=(position,), error=reason))
+    raise _not_json((position,), reason)
+
+
+def _not_json(at: tuple[int, ...], reason: str) -> _Refused:
+    return _Refused(errors.body_error("json_invalid", "JSON decode error", {}, at=at, error=reason))
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _is_json(content_type: str) -> bool:
-    media = content_type.partition(";")[0].strip().lower()
+    media = _media_type(content_type)
     return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tesseract_core import framing
 from tesseract_core.runtime.file_interactions import (
     available_compressions,
     available_formats,
@@ -13,7 +14,7 @@ from tesseract_core.runtime.file_interactions import (
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How to encode a result: one of the output formats and `lz4` or no compression."""
+    """How to encode a result: one of the output formats, or `json+binary`, and `lz4` or no compression."""
 
     format: str
     compression: str | None
@@ -47,7 +48,7 @@ def negotiate(accept: str, default: Encoding) -> Encoding:
         compression = parameters.get("compression", default.compression or "none")
         transport = parameters.get("gpu_transport", "none")
         if (
-            output_format in available_formats()
+            output_format in (*available_formats(), framing.FORMAT)
             and compression in available_compressions()
             and transport in available_gpu_transports()
         ):

@@ -1,0 +1,160 @@
+"""What a project can ask for, all in one image, which is built by the command that `--generate-only` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.builds import inside, podman, write_package, write_project
+from support.images import remove_image
+from tesseract_core import __version__
+
+from tesseract.images.wheels import write_wheel
+
+pytestmark = [pytest.mark.needs_engine("podman"), pytest.mark.timeout(900), pytest.mark.usefixtures("shared_layers")]
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+CONFIG = r"""
+name: test-build-options
+env: {QUOTES: "it's \"so\" \\ `x` #1", HOME_OF: "$HOME/x", SPACES: "  a  b  "}
+build_config:
+  extra_packages: [tree]
+  package_data:
+    - ["data", "my data"]
+    - ["data/one file.txt", "copies/a copy.txt"]
+    - ["../outside of it/two $files.txt", "/opt/two $files.txt"]
+  custom_build_steps:
+    - |
+      # Comments are allowed
+      RUN pip install iniconfig==2.1.0 && \
+          grep -c '^def apply' tesseract_api.py > /opt/api-was-there
+    - 'ENV LATE="$QUOTES"'
+"""
+API = """
+from pydantic import BaseModel
+class InputSchema(BaseModel): pass
+class OutputSchema(BaseModel): pass
+def apply(inputs: InputSchema) -> OutputSchema: return OutputSchema()
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Local dependencies of every kind, with names that clash; data with spaces in names; an ignore file."""
+    folder = write_project(
+        tmp_path_factory.mktemp("options") / "my project",
+        CONFIG,
+        "./a/pkg[more]\n./b/pkg\nfrom-url @ file:DIR/c%20d/pkg\n./wheels/awheel-0.1-py3-none-any.whl\n"
+        "./sdists/ansdist-0.1.tar.gz[more]\n-r more.txt\ntesseract-core>=1.0,<2\n",
+        API,
+    )
+    text = (folder / "tesseract_requirements.txt").read_text()
+    (folder / "tesseract_requirements.txt").write_text(text.replace("DIR", str(folder).replace(" ", "%20")))
+    (folder / "more.txt").write_text("iniconfig>=2 ; python_version >= '3'\n")
+    for place, name in (("a", "one"), ("b", "two"), ("c d", "from-url")):
+        write_package(folder / place / "pkg", name)
+    write_package(folder / "ansdist", "ansdist")
+    for package in (folder / "a/pkg", folder / "ansdist"):
+        with (package / "pyproject.toml").open("a") as file:
+            file.write('[project.optional-dependencies]\nmore = ["iniconfig"]\n')
+    (folder / "wheels/awheel").mkdir(parents=True)
+    (folder / "wheels/awheel/__init__.py").write_text("x = 1\n")
+    write_wheel(folder / "wheels", "awheel", "0.1", packages=[folder / "wheels/awheel"])
+    (folder / "sdists").mkdir()
+    with tarfile.open(folder / "sdists/ansdist-0.1.tar.gz", "w:gz") as tar:
+        tar.add(folder / "ansdist", "ansdist-0.1")
+    (folder / "data/not this").mkdir(parents=True)
+    (folder / "data/one file.txt").write_text("one")
+    (folder / "data/not this/big.bin").write_text("ignored")
+    (folder / "data/kept.bin").write_text("kept")
+    (folder / ".containerignore").write_text("# data of mine\ndata/not this\n**/*.bin\n!data/kept.bin\nsdists\n")
+    (folder.parent / "outside of it").mkdir()
+    (folder.parent / "outside of it/two $files.txt").write_text("two")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(tesseract_cli: Cli, base_image: str, project: Path) -> Iterator[str]:
+    context = project / "context"  # inside of the project: it must not be copied into itself
+    words = ["build", "--tag", "v1", "--generate-only", "--build-dir", context]
+    made = tesseract_cli(*words, "--config-override", "description=of the command line", project)
+    assert (made.returncode, made.stdout) == (0, f"{context}\n")
+    assert not list((context / "__tesseract_source__").rglob("big.bin"))
+    command = re.search(r"To build it: (.*)", made.stderr)
+    assert command
+    try:
+        done = subprocess.run(command[1], shell=True, capture_output=True, text=True, timeout=900, check=False)
+        assert done.returncode == 0, done.stderr
+        yield "test-build-options:v1"
+    finally:
+        remove_image("test-build-options")
+
+
+def test_dependencies(image: str) -> None:
+    names = "one, two, awheel, ansdist, iniconfig"
+    assert inside(image, f"python -c 'import {names}; print(one.x + two.x + awheel.x + ansdist.x)'") == "4\n"
+    listed = inside(image, "pip list --format freeze")
+    assert {"from-url==0.1", "iniconfig==2.1.0"} <= set(listed.split())
+    assert re.findall("^tesseract-core==.*", listed, re.MULTILINE) == [f"tesseract-core=={__version__}"]
+
+
+def test_data_and_packages(image: str) -> None:
+    assert inside(image, "tree -N -i --noreport 'my data'") == "my data\nkept.bin\none file.txt\n"
+    assert inside(image, "cat 'copies/a copy.txt' '/opt/two $files.txt' /opt/api-was-there") == "onetwo1\n"
+    assert inside(image, "ls -A /tmp; find / -xdev -type f -perm -0002; which git; true", "--user=0:0") == ""
+
+
+def test_environment(image: str) -> None:
+    config = json.loads(podman("inspect", "--format", "{{json .Config}}", image))
+    env = dict(line.split("=", 1) for line in config["Env"])
+    assert env["QUOTES"] == env["LATE"] == 'it\'s "so" \\ `x` #1'
+    assert env["SPACES"] == "  a  b  "
+    assert env["TESSERACT_DESCRIPTION"] == "of the command line"
+
+
+def test_lock_file_second_image_and_skipped_checks(tesseract_cli: Cli, base_image: str, tmp_path: Path) -> None:
+    """A lock file is installed as it is; the environment comes from the layer cache; a broken module is not noticed."""
+    name = "test-build-lock"
+    config = (
+        f"name: {name}\nbuild_config: {{skip_checks: true, requirements: {{requirements_file: pylock.dev.toml}}}}\n"
+    )
+    project = write_project(tmp_path / "project", config, api=API + "import no_such_module\n")
+    words = ["-m", "uv", "pip", "compile", "-", "--quiet", "--format=pylock.toml", "--python-version=3.11"]
+    words = [sys.executable, *words, f"--output-file={project}/pylock.dev.toml"]
+    subprocess.run(words, input="iniconfig==2.0.0", text=True, check=True, stdout=subprocess.DEVNULL)
+    try:
+        built = tesseract_cli("--loglevel", "debug", "build", project, timeout=900)
+        assert built.returncode == 0, built.stderr
+        steps = re.split(r"STEP \d+/\d+: ", built.stderr)
+        reused = [step for step in steps if re.search(r"install.sh (environment|runtime)", step)]
+        assert ["Using cache" in step for step in reused] == [True, True]
+        assert inside(name, "pip list --format freeze | grep iniconfig") == "iniconfig==2.0.0\n"
+        run = tesseract_cli("run", name, "apply", '{"inputs": {}}')
+        assert run.returncode == 1
+        assert "no_such_module" in run.stderr
+    finally:
+        remove_image(name)
+
+
+def test_platform_that_is_not_there(tesseract_cli: Cli, base_image: str, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", "name: far\nbuild_config: {target_platform: linux/arm64}\n")
+    refused = tesseract_cli("build", project, timeout=900)
+    assert refused.returncode == 1
+    assert "The base image is not in the local store for linux/arm64" in refused.stderr.splitlines()[-2]
+    unknown = tesseract_cli("build", "--config-override", "build_config.target_platform=plan9/vax", project)
+    assert unknown.returncode == 1
+    assert unknown.stderr.splitlines()[0].startswith(" [-] build_config.target_platform: 'plan9/vax' is not supported.")
+
+
+def test_base_image_that_is_not_there(tesseract_cli: Cli, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project", "name: x\nbuild_config: {base_image: localhost/no-such}\n")
+    refused = tesseract_cli("build", project)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    line = " [-] build_config.base_image: there is no image localhost/no-such in the local store. Build it first."
+    assert refused.stderr.splitlines() == [line, " [x] Aborting"]
