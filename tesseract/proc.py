@@ -109,12 +109,14 @@ def spawn_detached(
         raise _not_runnable(argv, exc) from exc
 
 
-def spawn_on_socket(argv: Sequence[str], wire: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a program whose stdin and stdout are a socket."""
+def spawn_on_socket(
+    argv: Sequence[str], wire: socket.socket, log: IO[bytes] | int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start a program whose stdin and stdout are a socket, and whose stderr goes to `log`."""
     logger.debug("connect: %s", shlex.join(argv))
     try:
         return subprocess.Popen(
-            list(argv), stdin=wire.fileno(), stdout=wire.fileno(), stderr=subprocess.DEVNULL, start_new_session=True
+            list(argv), stdin=wire.fileno(), stdout=wire.fileno(), stderr=log, start_new_session=True
         )
     except OSError as exc:
         raise _not_runnable(argv, exc) from exc

@@ -6,15 +6,19 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.ssh import ssh_server
 
 from tesseract.backends.docker.driver import DockerBackend
 from tesseract.backends.docker.endpoint import find as find_docker
 from tesseract.backends.podman.driver import PodmanBackend
 from tesseract.backends.podman.endpoint import find as find_podman
+from tesseract.backends.select import get_backend
 from tesseract.backends.spec import ContainerSpec
+from tesseract.errors import EngineUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +55,40 @@ def test_sudo_podman(doas: str, base_image: str, tmp_path: Path) -> None:
                     os.kill(int(process.name), signal.SIGTERM)
             except OSError:
                 continue
+
+
+@pytest.fixture
+def ssh(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An SSH server that lets the caller in, and an `ssh` that knows its key."""
+    with ssh_server(short_path) as address:
+        known = f"-o UserKnownHostsFile={short_path}/known_hosts -o StrictHostKeyChecking=accept-new"
+        (short_path / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} {known} -i {short_path}/key "$@"\n')
+        (short_path / "ssh").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{short_path}:{os.environ['PATH']}")
+        yield address
+
+
+@pytest.mark.needs("sshd")
+@pytest.mark.needs_engine("podman")
+def test_podman_behind_ssh(ssh: str, base_image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = get_backend("podman").info().endpoint.removeprefix("unix://")  # which also starts it
+    monkeypatch.setenv("CONTAINER_HOST", f"{ssh}{own}")
+    backend = get_backend("podman")
+    assert backend.info().endpoint == f"{ssh}{own}"
+    out = bytearray()
+    spec = ContainerSpec(base_image, f"contract-{os.getpid()}-ssh", ("echo", "through"))
+    assert backend.run(spec, out.extend, lambda data: None)[0] == 0
+    assert out == b"through\n"
+
+
+@pytest.mark.needs("ssh")
+@pytest.mark.needs_engine("podman")
+def test_a_host_that_lets_nobody_in_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINER_HOST", "ssh://nobody@127.0.0.1:9/run/podman.sock")
+    with pytest.raises(EngineUnavailable) as caught:
+        get_backend("podman").info()
+    assert "Connection refused" in str(caught.value)
+    assert "ssh nobody@127.0.0.1:9 true" in str(caught.value)
 
 
 @pytest.mark.needs_engine("podman", "docker")

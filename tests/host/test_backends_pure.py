@@ -24,6 +24,7 @@ from tesseract.backends.podman.endpoint import find as find_podman
 from tesseract.backends.podman.identity import identity as podman_identity
 from tesseract.backends.podman.leftovers import remove_old, torn
 from tesseract.backends.podman.service import service_command
+from tesseract.backends.podman.tunnel import command as tunnel_command
 from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.backends.spec import Mount, UserMapping
 from tesseract.backends.text import engine_error, memory_bytes, short_reference
@@ -489,3 +490,11 @@ def test_wrong_values_are_pydantics_errors_and_change_nothing(programs: Path) ->
     with pytest.raises(ValidationError, match="must be one of auto, podman, docker"):
         settings.update_config(engine="lxc")
     assert settings.get_config() == settings.HostConfig()
+
+
+def test_a_tunnel_asks_no_questions_and_trusts_no_unknown_host() -> None:
+    words = tunnel_command("ssh://me@host:2222/run/podman.sock", "/keys/id", Path("/run/t/podman.sock"))
+    assert words[:4] == ["ssh", "-T", "-i", "/keys/id"]
+    assert words[-3:] == ["-L/run/t/podman.sock:/run/podman.sock", "ssh://me@host:2222", "cat"]
+    assert "-oBatchMode=yes" in words
+    assert not any("StrictHostKeyChecking" in word for word in words)

@@ -71,7 +71,7 @@ class PodmanApi(EngineApi):
                 from podman.api.client import APIClient
 
             try:
-                self._client = APIClient(base_url=self.endpoint.url, version=API_VERSION)
+                self._client = APIClient(base_url=self.endpoint.reached_at(), version=API_VERSION)
             except ValueError as exc:
                 raise EngineUnavailable(
                     f"'{self.url}' ({self.why}) is no address of a Podman service, such as unix:///PATH: {exc}."

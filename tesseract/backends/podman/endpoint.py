@@ -40,6 +40,7 @@ class Endpoint:
         executable: The words that start Podman's command line, resolved; empty if there is none.
         private: Whether it is our own service, started on demand.
         remote: Whether Podman's command line has to be told the URL, because it would otherwise use a store of its own.
+        identity: File of the private key for an `ssh://` URL, where one is configured.
     """
 
     url: str
@@ -47,6 +48,7 @@ class Endpoint:
     executable: tuple[str, ...] = ()
     private: bool = False
     remote: bool = False
+    identity: str | None = None
 
     @property
     def socket(self) -> Path | None:
@@ -57,7 +59,16 @@ class Endpoint:
     @property
     def command(self) -> list[str]:
         """The words that start Podman's command line on the same engine."""
-        return [*self.executable, *(["--url", self.url] if self.remote else [])]
+        key = ["--identity", self.identity] if self.identity else []
+        return [*self.executable, *(["--url", self.url, *key] if self.remote else [])]
+
+    def reached_at(self) -> str:
+        """The URL to talk to: behind SSH, that of a tunnel's end on this machine. Raises: EngineUnavailable."""
+        if not self.url.startswith("ssh://"):
+            return self.url
+        from tesseract.backends.podman import tunnel
+
+        return f"unix://{tunnel.local_socket(self.url, self.identity)}"
 
 
 def find(executable: tuple[str, ...] | None, why: str, environ: Mapping[str, str] = os.environ) -> Endpoint:
@@ -75,9 +86,11 @@ def find(executable: tuple[str, ...] | None, why: str, environ: Mapping[str, str
     words = executable or _installed()
     named, plain = _connection_words(words) if words else (None, words)
     if named:
-        return Endpoint(named, f"{why}; connection of '{' '.join(words)}'", plain, remote=True)
+        why = f"{why}; connection of '{' '.join(words)}'"
+        return Endpoint(named.url, why, plain, remote=True, identity=named.identity)
     if environ.get("CONTAINER_HOST"):
-        return Endpoint(environ["CONTAINER_HOST"], f"{why}; CONTAINER_HOST is set", plain, remote=True)
+        key = environ.get("CONTAINER_SSHKEY") or None
+        return Endpoint(environ["CONTAINER_HOST"], f"{why}; CONTAINER_HOST is set", plain, remote=True, identity=key)
     if not plain:
         raise EngineUnavailable(
             "Podman was not found, check if it is installed (Debian, Ubuntu: apt-get install podman uidmap "
@@ -117,10 +130,17 @@ def _socket_name(executable: tuple[str, ...], environ: Mapping[str, str]) -> str
     return f"podman-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:8]}.sock"
 
 
-def _connection_words(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
-    """Split `podman --remote|--url U|--connection C` into the URL it means and the words without it."""
+@dataclass(frozen=True)
+class _Connection:
+    url: str
+    identity: str | None = None
+
+
+def _connection_words(words: tuple[str, ...]) -> tuple[_Connection | None, tuple[str, ...]]:
+    """Split `podman --remote|--url U|--connection C` into the connection it means and the words without it."""
     url: str | None = None
     name: str | None = None
+    identity = os.environ.get("CONTAINER_SSHKEY") or None
     remote, plain = False, []
     rest = iter(words)
     for word in rest:
@@ -129,17 +149,20 @@ def _connection_words(words: tuple[str, ...]) -> tuple[str | None, tuple[str, ..
             url = value or next(rest, None)
         elif option in ("--connection", "-c"):
             name = value or next(rest, None)
+        elif option == "--identity":
+            identity = value or next(rest, None)
         elif option in ("--remote", "-r"):
             remote = value not in ("false", "0")
         else:
             plain.append(word)
-    if url is None and (name or remote):
-        url = os.environ.get("CONTAINER_HOST") if not name else None
-        url = url or _named_connection(tuple(plain), name)
-    return url, tuple(plain)
+    if url is None and remote and not name:
+        url = os.environ.get("CONTAINER_HOST")
+    if url is not None:
+        return _Connection(url, identity), tuple(plain)
+    return (_named_connection(tuple(plain), name) if name or remote else None), tuple(plain)
 
 
-def _named_connection(words: tuple[str, ...], name: str | None) -> str:
+def _named_connection(words: tuple[str, ...], name: str | None) -> _Connection:
     done = proc.run([*words, "system", "connection", "list", "--format=json"], timeout=20)
     try:
         known = json.loads(done.stdout or b"[]") or []
@@ -147,8 +170,8 @@ def _named_connection(words: tuple[str, ...], name: str | None) -> str:
         known = []
     for connection in known:
         if connection.get("Name") == name or (name is None and connection.get("Default")):
-            return str(connection["URI"])
+            return _Connection(str(connection["URI"]), connection.get("Identity") or None)
     if name is None and (users := _users_socket()) is not None:
-        return f"unix://{users}"
+        return _Connection(f"unix://{users}")
     wanted = f"no connection '{name}'" if name else "no default connection"
     raise EngineUnavailable(f"Podman knows {wanted}. See 'podman system connection list', or set CONTAINER_HOST.")

@@ -11,7 +11,7 @@ def ping(url: str, timeout: float) -> str | None:
     """Podman's version if its API answers at `url` within `timeout` seconds, else None."""
     scheme, _, path = url.partition("://")
     if scheme not in ("unix", "http+unix"):
-        from tesseract.backends.podman.api import remote_version  # tcp, ssh: podman-py's transports
+        from tesseract.backends.podman.api import remote_version  # tcp: podman-py's transport
 
         return remote_version(url, timeout)
     connection = http.client.HTTPConnection("d", timeout=timeout)

@@ -34,7 +34,7 @@ def ensure(endpoint: Endpoint, timeout: float | None = None) -> str:
     Raises:
         EngineUnavailable: Nothing answers, with what was tried and what to do.
     """
-    version = ping(endpoint.url, 5.0 if timeout is None else max(0.1, min(5.0, timeout)))
+    version = ping(endpoint.reached_at(), 5.0 if timeout is None else max(0.1, min(5.0, timeout)))
     if version is not None:
         return version
     if not endpoint.private or endpoint.socket is None:
