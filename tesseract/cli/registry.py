@@ -97,6 +97,13 @@ COMMANDS = (
         "tesseract cache --clear",
     ),
     Command(
+        "uploads",
+        "tesseract.cli.uploads:uploads",
+        "Data",
+        "Show or send output that has not arrived at its URL.",
+        "tesseract uploads --retry",
+    ),
+    Command(
         "info",
         "tesseract.cli.info:info",
         "Engine",

@@ -61,7 +61,7 @@ def labelled(spec: ContainerSpec, request: ContainerRequest, output: Output | No
     """The container with labels that say which entry of the cache it mounts, and where its output is and belongs."""
     ours = {}
     if request.input_path is not None:
-        from tesseract.transfer.fetch import cache_dir
+        from tesseract.transfer.cache import cache_dir
 
         if Path(request.input_path).is_relative_to(cache_dir()):
             ours[labels.INPUT_DIR] = str(request.input_path)
@@ -85,6 +85,18 @@ def deliver(outputs: Iterable[Output]) -> UserError | None:
     if len(problems) < 2:
         return problems[0] if problems else None
     return type(problems[0])("\n".join(map(str, problems)))
+
+
+def pending(backend: Backend | None = None) -> list[tuple[Output, bool]]:
+    """Output on its way to a URL, and for each whether a program or a container still works on it."""
+    from tesseract.transfer.output import Output
+
+    outputs = Output.all()
+    if not outputs:
+        return []
+    containers = engine(backend).containers(all=True, labels={labels.OUTPUT_DIR: ""})
+    written = {container.labels[labels.OUTPUT_DIR] for container in containers}
+    return [(output, str(output.directory) in written or output.is_held()) for output in outputs]
 
 
 def output_of(container: ContainerInfo) -> Output | None:

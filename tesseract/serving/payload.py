@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tesseract.backends.spec import Mount
 from tesseract.errors import InvalidValue, UserError
 from tesseract.serving.plan import Payload
-from tesseract.transfer.remote import TransferError, is_url, open_url, reason, without_credentials
+from tesseract.transfer.remote import is_url
 
 # The kernel refuses one argument above 128 KiB (MAX_ARG_STRLEN); stay well below.
 MAX_INLINE_BYTES = 64 * 1024
@@ -81,13 +81,19 @@ def _temporary(stack: ExitStack) -> Path:
 
 
 def _fetch(url: str, directory: Path) -> Path:
+    from tesseract.transfer.download import download
+    from tesseract.transfer.progress import shown
+    from tesseract.transfer.remote import RemoteFile, TransferError, open_url, without_credentials
+
     fs, path = open_url(url)
     target = directory / f"payload{PurePosixPath(urlsplit(url).path).suffix}"
     try:
-        fs.get_file(path, str(target))
-    except Exception as error:  # every file system has errors of its own
+        with shown("Fetching") as on_progress:
+            file = RemoteFile("payload", path, size=None, version="")
+            download(fs, url, file, target, lambda got: on_progress(file.name, got, None))
+    except TransferError as problem:
         raise TransferError(
-            f"The payload at '{without_credentials(url)}' cannot be read: {reason(error, url)}. "
+            f"The payload at '{without_credentials(url)}' cannot be read: {problem}. "
             "Check the address, and your credentials for it."
-        ) from error
+        ) from problem
     return target

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from tesseract.errors import UserError
+from tesseract.errors import InvalidValue, UserError
 from tesseract.transfer.progress import shown
 from tesseract.transfer.remote import open_url, without_credentials
 from tesseract.transfer.upload import upload
@@ -26,11 +28,16 @@ def outputs_dir() -> Path:
     return Path(base) / "tesseract" / "outputs"
 
 
+# HTTP servers, as fsspec knows them, are only read from, and memory ends with this command.
+_TAKES_NOTHING = ("http", "https", "data", "memory")
+
+
 class Output:
     """A local output directory with a destination.
 
     Beside it stands `<directory>.uploads`, for the owner's eyes only: the URL, which may carry credentials, then a line
-    for each file that has arrived, so that nothing is sent twice, whoever goes on.
+    for each file that has arrived, so that nothing is sent twice, whoever goes on. The process that has made it holds a
+    lock on that file while it lives.
 
     Attributes:
         directory: The local directory.
@@ -42,6 +49,7 @@ class Output:
         self.url = url
         self._sent: dict[str, tuple[int, int]] = {}
         self._given_up = False
+        self._lock: int | None = None
 
     @classmethod
     def make(cls, url: str) -> Self:
@@ -52,31 +60,66 @@ class Output:
             TransferError: The server refuses us.
             UserError: The directory cannot be made.
         """
-        open_url(url)  # before anything is computed
+        _check_destination(url)
         directory = outputs_dir() / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         try:
             directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.mkdir()
-            with open(os.open(_record(directory), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as record:
-                record.write(json.dumps(url) + "\n")
+            output = cls(directory, url)
+            output._lock = os.open(_record(directory), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            _lock(output._lock)
+            os.write(output._lock, json.dumps(url).encode() + b"\n")
         except OSError as error:
             raise UserError(
                 f"Cannot make {directory} for the output: {error.strerror}. Set XDG_STATE_HOME to a place with room."
             ) from error
-        return cls(directory, url)
+        return output
 
     @classmethod
     def at(cls, directory: Path) -> Self | None:
         """The output that `make` made at `directory`; None if it is gone, uploaded by somebody."""
         try:
-            lines = _record(directory).read_text().splitlines()
-        except OSError:
+            url, *sent = _record(directory).read_text().splitlines()
+            output = cls(directory, json.loads(url))
+        except (OSError, ValueError):
             return None
-        output = cls(directory, json.loads(lines[0]))
-        for line in lines[1:]:
-            name, size, mtime = json.loads(line)
-            output._sent[name] = size, mtime
+        for line in sent:
+            with suppress(ValueError):  # whoever wrote it was killed
+                name, size, mtime = json.loads(line)
+                output._sent[name] = size, mtime
         return output
+
+    @classmethod
+    def all(cls) -> list[Self]:
+        """Every output that is still here, oldest first."""
+        found = []
+        for record in sorted(outputs_dir().glob("*.uploads")):
+            directory = record.with_suffix("")
+            if not directory.is_dir():  # its owner has given it up
+                record.unlink(missing_ok=True)
+            elif (output := cls.at(directory)) is not None:
+                found.append(output)
+        return found
+
+    def is_held(self) -> bool:
+        """Whether the process that has made it still lives."""
+        try:
+            record = os.open(_record(self.directory), os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            return not _lock(record)
+        finally:
+            os.close(record)
+
+    def waiting(self, below: Path | None = None) -> dict[Path, int]:
+        """The files that have not arrived, all of them or those below a directory of it, with their sizes."""
+        found = {}
+        for path in _files(below or self.directory):
+            with suppress(FileNotFoundError):  # its owner has removed it meanwhile
+                if self._sent.get(self._name(path)) != (state := _state(path)):
+                    found[path] = state[0]
+        return found
 
     @property
     def shown_url(self) -> str:
@@ -88,7 +131,7 @@ class Output:
 
         Raises: TransferError; what has arrived until then is remembered.
         """
-        waiting = [path for path in _files(below or self.directory) if self._sent.get(self._name(path)) != _state(path)]
+        waiting = self.waiting(below)
         if not waiting:
             return
         with shown("Uploading") as on_progress:
@@ -113,12 +156,15 @@ class Output:
         if not any(_files(self.directory)):
             self._discard()
         elif not self._given_up:
-            logger.warning("What has been written is in %s.", self.directory)
+            logger.warning("What has been written is in %s; `tesseract uploads --retry` uploads it.", self.directory)
             self._given_up = True
 
     def _discard(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
         _record(self.directory).unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.directory).as_posix()
@@ -132,6 +178,26 @@ class Output:
 
 def _record(directory: Path) -> Path:
     return directory.with_name(directory.name + ".uploads")
+
+
+def _lock(record: int) -> bool:
+    """Take the lock on an open record; false if somebody else has it."""
+    try:
+        fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
+def _check_destination(url: str) -> None:
+    """As far as that is possible without writing, and before anything is computed."""
+    if url.partition(":")[0].lower() in _TAKES_NOTHING:
+        raise InvalidValue(
+            f"'{without_credentials(url)}' cannot take output. Use a local directory, or a URL like s3://bucket/prefix."
+        )
+    open_url(url)
 
 
 def _state(path: Path) -> tuple[int, int]:

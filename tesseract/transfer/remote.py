@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from tesseract.errors import InvalidValue, UserError
+from tesseract.transfer import web
 
 _VERSIONS = ("ETag", "etag", "mtime", "modify", "LastModified", "Last-Modified")
+_CONNECTED = ("ftp", "sftp", "ssh")
+_DEEPEST = 32  # levels of directories; what is deeper is a loop of links
+AT_ONCE = 6  # requests to one server, as browsers do; simple servers drop more
 
 
 class TransferError(UserError, RuntimeError):
@@ -23,14 +31,16 @@ class RemoteFile:
         path: Path in the file system's own words.
         size: Bytes, or None if the server does not say.
         version: Whatever changes when the content does: ETag, else time of modification; empty if nothing is known.
-        resumable: Whether reading can start in the middle.
     """
 
     name: str
     path: str
     size: int | None
     version: str
-    resumable: bool
+
+
+Found = tuple[str, str, dict[str, Any]]
+"""Name relative to the URL, path in the file system's own words, and what fsspec knows about it."""
 
 
 def is_url(text: str) -> bool:
@@ -48,83 +58,167 @@ def open_url(url: str) -> tuple[Any, str]:
     """
     import fsspec.core
 
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
     # Such a file system holds a connection, which the server may have closed since it was used last.
-    connected = url.partition("://")[0] in ("ftp", "sftp", "ssh")
+    options: dict[str, Any] = {"skip_instance_cache": scheme in _CONNECTED}
+    if web.is_web(url):
+        options |= web.options(scheme)
     try:
-        fs, path = fsspec.core.url_to_fs(url, skip_instance_cache=connected)
+        fs, path = fsspec.core.url_to_fs(f"{scheme}{separator}{rest}", **options)
     except (ValueError, ImportError) as problem:
         raise InvalidValue(
             f"'{without_credentials(url)}' cannot be used: {reason(problem, url)}. Install the fsspec package for it."
         ) from None
     except Exception as problem:  # every file system has errors of its own
-        raise TransferError(f"'{without_credentials(url)}' cannot be reached: {reason(problem, url)}.") from problem
+        raise TransferError(f"'{without_credentials(url)}' cannot be reached: {reason(problem, url)}.") from cause(
+            problem, url
+        )
     fs.invalidate_cache()  # of listings
-    return fs, str(path).rstrip("/")
-
-
-def without_credentials(url: str) -> str:
-    """The URL as it may be printed: no user, no password, no query (which may carry a signature)."""
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+    return fs, str(path) if web.is_web(url) else str(path).rstrip("/")
 
 
 def listing(fs: Any, root: str, url: str) -> list[RemoteFile]:
     """All files below a directory, or the one file that the URL names; sorted by name.
 
     Raises:
-        TransferError: Nothing there, or access denied.
+        TransferError: Nothing there, or access denied, or there are names that no directory can have.
     """
     try:
-        if url.startswith("http") and not url.endswith("/"):
-            found = {root: fs.info(root)}  # one file; to look for more would be to read it as a page of links
-        else:
-            found = fs.find(root, detail=True)
-        if not found and fs.isfile(root):
-            found = {root: fs.info(root)}
-        files = [_file(fs, root, path, info) for path, info in found.items()]
+        files = [_file(*found) for found in _found(fs, root)]
     except Exception as problem:  # every file system has errors of its own
-        raise TransferError(f"'{without_credentials(url)}' cannot be read: {reason(problem, url)}.") from problem
+        raise TransferError(f"'{without_credentials(url)}' cannot be read: {reason(problem, url)}.") from cause(
+            problem, url
+        )
     if not files:
         raise TransferError(
             f"There is nothing at '{without_credentials(url)}'. Check the URL, and your credentials for it."
         )
-    return sorted(files, key=lambda file: file.name)
+    files.sort(key=lambda file: file.name)
+    if clash := _clash(file.name for file in files):
+        raise TransferError(
+            f"'{without_credentials(url)}' cannot be a directory here: {clash}. Use a URL that leaves it out."
+        )
+    return files
 
 
-def _file(fs: Any, root: str, path: str, info: dict[str, Any]) -> RemoteFile:
-    if info.get("size") is None and info.get("type") != "directory":
-        info = {**info, **fs.info(path)}
-    name = path[len(root) :].lstrip("/") or path.rstrip("/").rpartition("/")[2]
-    if ".." in name.split("/"):
+def _found(fs: Any, root: str) -> Iterable[Found]:
+    if web.is_web(root):
+        pages = list(dict(_pages(fs, root)).items()) if web.is_page(root) else [(web.file_name(root), root)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # sizes and versions are in no page
+            infos = pool.map(fs.info, [path for _, path in pages])
+            return [(*found, info) for found, info in zip(pages, infos, strict=True)]
+    try:
+        everything = fs.find(root, detail=True) if has_no_directories(fs) else dict(_walk(fs, root))
+    except NotADirectoryError:
+        everything = {}
+    if not everything and fs.isfile(root):
+        everything = {root: fs.info(root)}
+    # A key that ends with "/" is how object stores remember that somebody has made a folder.
+    return [
+        (path[len(root) :].lstrip("/") or path.rpartition("/")[2], path, info)
+        for path, info in everything.items()
+        if not path.endswith("/") and info.get("type") != "directory"
+    ]
+
+
+def _pages(fs: Any, page: str, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Name and URL of each file that a page links to, or the pages that it links to."""
+    _check_depth(depth, prefix)
+    for name, url in dict(web.links(fs, page)).items():
+        if name.endswith("/"):
+            yield from _pages(fs, url, prefix + name, depth + 1)
+        else:
+            yield prefix + name, url
+
+
+def _walk(fs: Any, directory: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Like `fs.find`, which passes over what it cannot read."""
+    _check_depth(depth, directory)
+    for info in fs.ls(directory, detail=True):
+        path = info["name"]
+        if path.rstrip("/") == directory:
+            continue
+        if info["type"] == "directory" or (info["type"] != "file" and fs.isdir(path)):
+            yield from _walk(fs, path, depth + 1)
+        elif info["type"] == "file" or fs.isfile(path):
+            yield path, info
+
+
+def _check_depth(depth: int, place: str) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"a loop of links, or more than {_DEEPEST} levels of directories: {place[:60]}…")
+
+
+def has_no_directories(fs: Any) -> bool:
+    """Whether it is an object store, where keys only look like paths."""
+    return type(fs).__name__ in ("S3FileSystem", "GCSFileSystem", "AzureBlobFileSystem")
+
+
+def _file(name: str, path: str, info: dict[str, Any]) -> RemoteFile:
+    if not {"", ".", ".."}.isdisjoint(name.split("/")) or "\0" in name:
         raise ValueError(f"unsafe name {name!r}")
-    version = next(
-        (str(info[key]) for key in _VERSIONS if info.get(key)),
-        "",
-    )
+    version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
     size = info.get("size")
-    resumable = bool(info.get("partial")) if path.startswith("http") else True  # as the server says, or not
-    return RemoteFile(name, path, None if size is None else int(size), version, resumable)
+    return RemoteFile(name, path, None if size is None else int(size), version)
+
+
+def _clash(names: Iterable[str]) -> str | None:
+    """Why these names cannot stand in one tree of files."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            return f"'{name}' is there twice"
+        seen.add(name)
+    for name in seen:
+        parts = name.split("/")
+        for end in range(1, len(parts)):
+            if (parent := "/".join(parts[:end])) in seen:
+                return f"'{parent}' is a file and a directory"
+    return None
+
+
+# What is printed
+
+
+def without_credentials(url: str) -> str:
+    """The URL as it may be printed: no user, no password, no query (which may carry a signature)."""
+    # A password with a slash in it, which is no valid URL, must not be printed either.
+    for userinfo in (r"://[^/?#]*@", r"://[^/@]*:[^/@]*[^\d/@][^@]*@"):
+        url = re.sub(userinfo, "://", url)
+    return url.partition("?")[0]
 
 
 def reason(problem: BaseException, url: str = "") -> str:
     """One line for whatever a file system raised, without the credentials that `url` may carry."""
     # fsspec calls everything that is wrong with an HTTP answer a missing file; the cause knows better.
-    answer = next((error for error in (problem, problem.__cause__) if hasattr(error, "status")), None)
+    below = problem.__cause__ if isinstance(problem, FileNotFoundError) else None
+    answer = next((error for error in (problem, below) if hasattr(error, "status")), None)
     status = getattr(answer, "status", None)
     if isinstance(problem, PermissionError) or status in (401, 403):
         return "access denied; check your credentials"
-    if status in (404, 410) or (status is None and isinstance(problem, FileNotFoundError)):
+    silent = below is not None and web.is_failure(below)
+    if status in (404, 410) or (status is None and isinstance(problem, FileNotFoundError) and not silent):
         return "it does not exist"
     if status is not None:
         return f"the server answers {status} {getattr(answer, 'message', '')}".rstrip()
-    text = " ".join(str(problem).split()) or type(problem).__name__
+    said = below if below is not None and silent else problem
+    text = " ".join(str(said).split())
+    if not text:
+        text = "no answer in time" if isinstance(said, TimeoutError) else type(said).__name__
     if url:
         text = text.replace(url, without_credentials(url))
-    if password := _password(url):
+    text = re.sub(r"[\w.+-]+://[^\s'\"]+", lambda found: without_credentials(found[0]), text)
+    for password in _passwords(url):
         text = text.replace(password, "***")
-    return text.rstrip(".")
+    return (text if len(text) < 400 else f"{text[:400]}…").rstrip(".")
 
 
-def _password(url: str) -> str:
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
+def cause(problem: Exception, url: str) -> Exception | None:
+    """What to raise an error from: tracebacks are printed, and that of `problem` may show what `url` must not."""
+    return problem if without_credentials(url) == url else None
+
+
+def _passwords(url: str) -> set[str]:
+    found = {userinfo.partition(":")[2] for userinfo in re.findall(r"://([^@]*)@", url)}
+    return {*found, *map(unquote, found), *(password.partition("/")[0] for password in found)} - {""}

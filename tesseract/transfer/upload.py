@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tesseract.transfer.download import in_groups
 from tesseract.transfer.progress import OnProgress
-from tesseract.transfer.remote import TransferError, open_url, reason, without_credentials
+from tesseract.transfer.remote import (
+    AT_ONCE,
+    TransferError,
+    cause,
+    has_no_directories,
+    open_url,
+    reason,
+    without_credentials,
+)
 
 OnSent = Callable[[Path, os.stat_result], object]
 """Called with each file that has arrived, and its state when it was sent."""
@@ -37,51 +47,108 @@ def upload(
         InvalidValue: No such kind of URL.
         TransferError: Not all could be uploaded; says where the local copy is.
     """
-    files = sorted(path for path in (only if only is not None else directory.rglob("*")) if path.is_file())
-    states = {path: path.stat() for path in files}
-    total = sum(state.st_size for state in states.values())
-    done = 0
+    states, unfit = _look_at(sorted(only if only is not None else directory.rglob("*")))
     try:
         fs, root = open_url(url)
-        for path, state in states.items():
-            name = path.relative_to(directory).as_posix()
-            _send(fs, path, f"{root}/{name}", _counter(on_progress, name, done, total))
-            done += state.st_size
+        sender = _Sender(fs, {path: f"{root}/{path.relative_to(directory).as_posix()}" for path in states}, on_progress)
+        for group in in_groups(states, lambda path: states[path].st_size):
+            sender.send(group)
+            sender.check(group, states)
             if on_sent is not None:
-                on_sent(path, state)
+                for path in group:
+                    on_sent(path, states[path])
+        if unfit:
+            raise TransferError("; ".join(unfit))
     except Exception as problem:  # every file system has errors of its own
-        cause = str(problem).rstrip(".") if isinstance(problem, TransferError) else reason(problem, url)
+        why = str(problem).rstrip(".") if isinstance(problem, TransferError) else reason(problem, url)
         raise TransferError(
-            f"The output could not be uploaded to '{without_credentials(url)}': {cause}. "
-            f"Nothing is lost: it is in {directory}."
-        ) from problem
-    return files
+            f"The output could not be uploaded to '{without_credentials(url)}': {why}. "
+            f"Nothing is lost: it is in {directory}; `tesseract uploads --retry` tries again."
+        ) from cause(problem, url)
+    return list(states)
 
 
-def _send(fs: Any, path: Path, target: str, callback: Any) -> None:
-    if not _is_object_store(fs):
-        fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-    fs.put_file(str(path), target, callback=callback)
-    try:
-        arrived = fs.info(target).get("size")
-    except PermissionError:  # we may write there, but not look
-        return
-    if arrived is not None and arrived != path.stat().st_size:
-        raise OSError(f"{arrived} bytes of {path.name} arrived")
+def _look_at(paths: Sequence[Path]) -> tuple[dict[Path, os.stat_result], list[str]]:
+    """What can be sent, with its state, and what is wrong with the rest."""
+    states, unfit = {}, []
+    for path in paths:
+        try:
+            if path.is_file():
+                path.name.encode()
+                path.open("rb").close()
+                states[path] = path.stat()
+        except FileNotFoundError:  # its owner has removed it meanwhile
+            continue
+        except UnicodeEncodeError:
+            unfit.append(f"the name {path.name!r} is not UTF-8")
+        except OSError as problem:
+            unfit.append(f"'{path.name}' cannot be read: {problem.strerror}")
+    return states, unfit
 
 
-def _is_object_store(fs: Any) -> bool:
-    """Whether there are no directories to be made: such a store refuses or ignores the wish."""
-    return type(fs).__name__ in ("S3FileSystem", "GCSFileSystem", "AzureBlobFileSystem")
+class _Sender:
+    """Sends files to where they belong."""
+
+    def __init__(self, fs: Any, targets: dict[Path, str], on_progress: OnProgress | None) -> None:
+        self._fs = fs
+        self._targets = targets
+        self._on_progress = on_progress
+        self._total = sum(path.stat().st_size for path in targets)
+        self._done = 0
+        self._made: set[str] = set()
+
+    def send(self, group: Sequence[Path]) -> None:
+        if len(group) > 1 and has_no_directories(self._fs):
+            self._fs.put([*map(str, group)], [self._targets[path] for path in group], batch_size=AT_ONCE)
+        else:
+            for path in group:
+                self._make_parent(self._targets[path])
+                self._fs.put_file(str(path), self._targets[path], callback=self._counter(path))
+        self._done += sum(path.stat().st_size for path in group)
+        self._tell(group[-1], 0)
+
+    def check(self, group: Sequence[Path], states: dict[Path, os.stat_result]) -> None:
+        """Raises: OSError, if what has arrived is not what was sent; a file may grow meanwhile."""
+        for path, arrived in zip(group, self._sizes([self._targets[path] for path in group]), strict=True):
+            if arrived is not None and not states[path].st_size <= arrived <= path.stat().st_size:
+                raise OSError(f"{arrived} bytes of {path.name} arrived")
+
+    def _sizes(self, targets: Sequence[str]) -> list[int | None]:
+        """What the server says about files that have just been sent; None where we may not look."""
+        self._fs.invalidate_cache()
+        try:
+            if has_no_directories(self._fs):
+                with ThreadPoolExecutor(AT_ONCE) as pool:
+                    return [info.get("size") for info in pool.map(self._fs.info, targets)]
+            listed = {}
+            for parent in {_parent(target) for target in targets}:
+                for info in self._fs.ls(parent, detail=True):
+                    listed[parent, info["name"].rstrip("/").rpartition("/")[2]] = info.get("size")
+            return [listed.get((_parent(target), target.rpartition("/")[2])) for target in targets]
+        except PermissionError:
+            return [None] * len(targets)
+
+    def _make_parent(self, target: str) -> None:
+        """Make the directory of a file, once. Object stores have none, and refuse or ignore the wish."""
+        parent = _parent(target)
+        if parent not in self._made and not has_no_directories(self._fs):
+            self._fs.makedirs(parent, exist_ok=True)
+            self._made.add(parent)
+
+    def _counter(self, path: Path) -> Any:
+        """What fsspec tells about the bytes of one file that it has sent."""
+        from fsspec.callbacks import Callback
+
+        class Counter(Callback):  # type: ignore[misc]  # fsspec has no types
+            def call(counter, hook_name: str | None = None, **kwargs: Any) -> None:  # noqa: N805
+                self._tell(path, counter.value)
+
+        return Counter()
+
+    def _tell(self, path: Path, sent: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(path.name, self._done + sent, self._total)
 
 
-def _counter(on_progress: OnProgress | None, name: str, before: int, total: int) -> Any:
-    """What fsspec tells about the bytes of one file that it has sent."""
-    from fsspec.callbacks import Callback
-
-    class Counter(Callback):  # type: ignore[misc]  # fsspec has no types
-        def call(self, hook_name: str | None = None, **kwargs: Any) -> None:
-            if on_progress is not None:
-                on_progress(name, before + self.value, total)
-
-    return Counter()
+def _parent(target: str) -> str:
+    return target.rpartition("/")[0]

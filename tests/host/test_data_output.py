@@ -119,6 +119,48 @@ def test_refused_before_anything_is_computed(tmp_path: Path) -> None:
         Output.make("nonsense://x")
 
 
+@pytest.mark.parametrize("url", ["https://host/x?signature=hunter2", "HTTP://host/x", "memory://x"])
+def test_what_takes_no_output(url: str) -> None:
+    with pytest.raises(InvalidValue, match="cannot take output") as caught:
+        Output.make(url)
+    assert "hunter2" not in str(caught.value)
+    assert not outputs_dir().exists()
+
+
+def test_one_file_that_cannot_be_sent_keeps_no_other_from_it(s3: Any) -> None:
+    output = Output.make("s3://out/odd")
+    write(output, zlast="z")
+    (output.directory / os.fsdecode(b"bad\xff")).write_text("x")
+    with pytest.raises(TransferError, match="not UTF-8"):
+        output.finish()
+    assert s3.find("out/odd") == ["out/odd/zlast"]
+    assert (output.directory / "zlast").exists()
+
+
+def test_a_record_that_was_cut_short(s3: Any) -> None:
+    output = Output.make("s3://out/torn")
+    write(output, a="1", b="2")
+    output.upload()
+    record = output.directory.with_suffix(".uploads")
+    record.write_text(record.read_text()[:-8])
+    again = Output.at(output.directory)
+    assert again is not None
+    assert [path.name for path in again.waiting()] == ["b"]
+    again.finish()
+    assert leftovers() == []
+
+
+def test_output_that_was_left_behind_is_found(s3: Any) -> None:
+    output = Output.make("s3://out/left")
+    write(output, log="hello")
+    (found,) = Output.all()
+    assert (found.directory, found.is_held()) == (output.directory, True)
+    gone = Output.make("s3://out/gone")
+    gone.directory.rmdir()
+    assert [item.directory for item in Output.all()] == [output.directory], "deleted by its owner"
+    assert leftovers() == [output.directory.name, f"{output.directory.name}.uploads"]
+
+
 def test_links_out_of_the_directory_are_not_followed(s3: Any, tmp_path: Path) -> None:
     (tmp_path / "private").write_text("key")
     output = Output.make("s3://out/links")

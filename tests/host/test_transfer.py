@@ -14,9 +14,9 @@ import pytest
 from support.stores import Quiet, ftp_server, http_server, s3_server
 
 from tesseract.errors import InvalidValue, UserError
-from tesseract.transfer import fetch as fetching
-from tesseract.transfer.cache import clear, entries
-from tesseract.transfer.fetch import evict, fetch
+from tesseract.transfer import download as downloading
+from tesseract.transfer.cache import clear, entries, evict, mark_of
+from tesseract.transfer.fetch import fetch
 from tesseract.transfer.remote import TransferError, is_url, open_url, without_credentials
 from tesseract.transfer.upload import upload
 
@@ -68,7 +68,7 @@ def test_what_did_not_change_is_not_fetched_again(s3: str, tmp_path: Path) -> No
 def test_an_interrupted_fetch_is_resumed(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fs, _ = open_url(s3)
     fs.pipe_file("data/big/blob", bytes(range(256)) * 4000)
-    monkeypatch.setattr(fetching, "_CHUNK", 100_000)
+    monkeypatch.setattr(downloading, "_CHUNK", 100_000)
 
     def lose_connection(name: str, done: int, total: int | None) -> None:
         if done >= 300_000:
@@ -78,8 +78,52 @@ def test_an_interrupted_fetch_is_resumed(s3: str, tmp_path: Path, monkeypatch: p
         fetch(f"{s3}/big", lose_connection, cache=tmp_path)
     seen: list[int] = []
     entry = fetch(f"{s3}/big", lambda name, done, total: seen.append(done), cache=tmp_path)
-    assert seen[0] == 400_000, "goes on where it stopped"
+    assert seen[0] == 300_000, "goes on where it stopped"
     assert _tree(entry) == {"blob": bytes(range(256)) * 4000}
+
+
+def test_folders_made_in_a_console_are_no_files(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    for key in ("folder/", "folder/deep/", "hollow/"):
+        fs.call_s3("put_object", Bucket="data", Key=key, Body=b"")
+    fs.pipe_file("data/folder/deep/x", b"x")
+    assert _tree(fetch(f"{s3}/folder", cache=tmp_path)) == {"deep/x": b"x"}
+    with pytest.raises(TransferError, match="nothing at"):
+        fetch(f"{s3}/hollow", cache=tmp_path)
+
+
+def test_names_that_buckets_can_have(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    names = ["a b", "größe", "-dash", "50%25", "a?b", "a#b", "deep/" + "n" * 255]
+    for name in names:
+        fs.call_s3("put_object", Bucket="data", Key=f"names/{name}", Body=name.encode())
+    assert _tree(fetch(f"{s3}/names", cache=tmp_path)) == {name: name.encode() for name in sorted(names)}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [(["clash/x", "clash/x/y"], "'x' is a file and a directory"), (["up/../x"], r"unsafe name '\.\./x'")],
+)
+def test_names_that_no_directory_can_have(s3: str, tmp_path: Path, keys: list[str], said: str) -> None:
+    fs, _ = open_url(s3)
+    for key in keys:
+        fs.call_s3("put_object", Bucket="data", Key=key, Body=b"1")
+    with pytest.raises(TransferError, match=said):
+        fetch(f"{s3}/{keys[0].partition('/')[0]}", cache=tmp_path)
+
+
+def test_many_small_files(s3: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(70):
+        (source / f"{number:03}").write_text(str(number))
+    sent: list[Path] = []
+    upload(source, f"{s3}/many", on_sent=lambda path, _: sent.append(path))
+    assert sorted(sent) == sorted(source.iterdir())
+    seen: list[int] = []
+    entry = fetch(f"{s3}/many", lambda name, done, total: seen.append(done), cache=tmp_path / "cache")
+    assert _tree(entry) == _tree(source)
+    assert seen == sorted(seen)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/set/missing.json"])
@@ -142,13 +186,80 @@ def test_the_cache_keeps_within_its_limit(s3: str, tmp_path: Path) -> None:
     for name in ("old", "new"):
         fs.pipe_file(f"data/{name}/blob", bytes(1000))
     old, new = (fetch(f"{s3}/{name}", cache=tmp_path) for name in ("old", "new"))
-    mark = old.with_name(old.name + ".complete")
-    os.utime(mark, (0, 0))
+    os.utime(mark_of(old), (0, 0))
     evict(tmp_path, lambda: {old}, limit=1500)
     assert old.exists(), "a container has it mounted"
     evict(tmp_path, limit=1500)
     assert not old.exists()
     assert new.exists()
+
+
+def test_what_an_interrupted_fetch_has_left_counts_and_goes(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    fs.pipe_file("data/partial/blob", bytes(3_000_000))
+
+    def lose_connection(name: str, done: int, total: int | None) -> None:
+        if done >= 2_000_000:
+            raise ConnectionResetError("gone")
+
+    with pytest.raises(TransferError):
+        fetch(f"{s3}/partial", lose_connection, cache=tmp_path)
+    (entry,) = entries(tmp_path)
+    assert not entry.complete
+    assert entry.size > 2_000_000
+    evict(tmp_path, limit=1)
+    assert entries(tmp_path) == [entry], "it may be taken up again soon"
+    for path in [entry.path, *tmp_path.rglob("*.parts"), *tmp_path.rglob("*.parts/*")]:
+        os.utime(path, (0, 0))
+    evict(tmp_path, limit=1)
+    assert entries(tmp_path) == []
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1000
+
+
+def test_room_is_made_before_a_fetch(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fs, _ = open_url(s3)
+    for name in ("earlier", "later"):
+        fs.pipe_file(f"data/{name}/blob", bytes(1000))
+    earlier = fetch(f"{s3}/earlier", cache=tmp_path)
+    os.utime(mark_of(earlier), (0, 0))
+    monkeypatch.setenv("TESSERACT_CACHE_LIMIT", "1500")
+    there: list[bool] = []
+    fetch(f"{s3}/later", lambda *_: there.append(earlier.exists()), cache=tmp_path)
+    assert there[0] is False
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from tesseract.transfer.fetch import fetch
+print("started", flush=True)
+print(fetch(sys.argv[1], lambda name, done, total: print(done, flush=True), cache=Path(sys.argv[2])), flush=True)
+"""
+
+
+def test_a_killed_fetch_is_taken_up(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    fs.pipe_file("data/killed/blob", bytes(range(256)) * 100_000)
+    command = [sys.executable, "-c", FETCH, f"{s3}/killed", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        while not (line := program.stdout.readline().strip()).isdigit() or int(line) < 2_000_000:
+            assert line
+        program.kill()
+    seen: list[int] = []
+    entry = fetch(f"{s3}/killed", lambda name, done, total: seen.append(done), cache=tmp_path)
+    assert seen[0] >= 1_000_000
+    assert _tree(entry) == {"blob": bytes(range(256)) * 100_000}
+
+
+def test_two_commands_that_want_the_same_fetch_it_once(s3: str, tmp_path: Path) -> None:
+    fs, _ = open_url(s3)
+    fs.pipe_file("data/twice/blob", bytes(20_000_000))
+    command = [sys.executable, "-c", FETCH, f"{s3}/twice", str(tmp_path)]
+    programs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [program.communicate(timeout=60)[0].splitlines() for program in programs]
+    assert said[0][-1] == said[1][-1]
+    assert sorted(len(lines) > 2 for lines in said) == [False, True], "one fetched, the other waited"
 
 
 def test_the_cache_can_be_looked_at_and_cleared(s3: str, tmp_path: Path) -> None:
@@ -179,14 +290,15 @@ def test_a_server_that_tells_no_version_is_always_asked_again(tmp_path: Path) ->
             assert _tree(fetch(f"{url}/x", cache=tmp_path / "cache")) == {"x": text.encode()}
 
 
-def test_a_bucket_that_goes_half_way(s3: str, tmp_path: Path) -> None:
+def test_a_bucket_that_goes_half_way(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "_SMALL", 0)  # one after the other
     fs, _ = open_url(s3)
     fs.mkdir("fleeting")
     for name in "ab":
         fs.pipe_file(f"fleeting/set/{name}", name.encode())
 
     def disappear(name: str, done: int, total: int | None) -> None:
-        if name == "a" and fs.exists("fleeting"):
+        if name == "a" and done and fs.exists("fleeting"):
             fs.rm("fleeting", recursive=True)
 
     with pytest.raises(
@@ -217,8 +329,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     with http_server(tmp_path / "source") as url:
         command = [sys.executable, "-c", FULL_DISK, f"{url}/blob", str(tmp_path / "cache")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert "'blob' of" in done.stdout
-        assert "could not be fetched: [Errno 27] File too large" in done.stdout
+        assert f"The cache {tmp_path / 'cache'} cannot be written: File too large" in done.stdout
         entry = fetch(f"{url}/blob", cache=tmp_path / "cache")
     assert (entry / "blob").stat().st_size == 20_000_000, "later, with more room"
 

@@ -190,6 +190,29 @@ def test_a_failed_upload_loses_nothing(tesseract_cli: Cli, image: str, s3: Any, 
     assert str(log.parents[1]) in line
 
 
+def test_output_that_was_left_behind_can_be_sent_later(tesseract_cli: Cli, image: str, s3: Any, home: Path) -> None:
+    assert tesseract_cli("run", image, "apply", PAYLOAD, "-o", "s3://later/x").returncode == 1
+    served = json.loads(tesseract_cli("serve", image, "-o", "s3://later/served").stdout)
+    try:
+        states = {row["url"]: row for row in json.loads(tesseract_cli("uploads", "--format", "json").stdout)}
+        assert {url: row["state"] for url, row in states.items()} == {
+            "s3://later/x": "left behind",
+            "s3://later/served": "in use",
+        }
+        assert states["s3://later/x"]["files"] == len(kept(home))
+        failed = tesseract_cli("uploads", "--retry")
+        assert failed.returncode == 1
+        assert "Nothing is lost" in failed.stderr
+        s3.mkdir("later")
+        done = tesseract_cli("uploads", "--retry")
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert s3.exists("later/x/logs/run.json")
+        assert kept(home) == []
+        assert Path(states["s3://later/served"]["directory"]).is_dir(), "a container writes to it"
+    finally:
+        tesseract_cli("teardown", served["container_name"])
+
+
 def test_denied_credentials(tesseract_cli: Cli, image: str, tmp_path: Path, home: Path) -> None:
     (tmp_path / "store").mkdir()
     with ftp_server(tmp_path / "store") as url:
