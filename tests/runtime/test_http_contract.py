@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 import struct
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,6 +170,18 @@ def test_keep_alive_connections_serve_many_requests(server: Served) -> None:
 def test_no_cors(server: Served) -> None:
     answer = server.get("/health", {"Origin": "http://elsewhere.example"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_requests_are_logged_but_no_health_checks(tmp_path: Path) -> None:
+    with served(API, tmp_path) as server:
+        apply(server)
+        server.get("/health")
+        server.get("/nothing")
+        end = time.monotonic() + 10
+        while '"GET /nothing HTTP/1.1" 404' not in server.log.read_text() and time.monotonic() < end:
+            time.sleep(0.05)
+        lines = [line for line in server.log.read_text().splitlines() if "HTTP/1.1" in line]
+    assert lines == ['[INFO] 127.0.0.1 - "POST /apply HTTP/1.1" 200', '[INFO] 127.0.0.1 - "GET /nothing HTTP/1.1" 404']
 
 
 # Negotiation

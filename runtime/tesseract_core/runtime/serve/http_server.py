@@ -29,8 +29,12 @@ _KEEP_ALIVE_MS = 60_000
 _LOGGING = {
     "formatters": {"plain": {"format": "[%(levelname)s] %(message)s"}},
     "handlers": {"console": {"formatter": "plain", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+    "loggers": {
+        "_granian": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "granian.access": {"handlers": ["console"], "level": "INFO", "propagate": False},
+    },
 }
+_ACCESS = '%(addr)s - "%(method)s %(path)s %(protocol)s" %(status)d'
 
 
 def run(
@@ -60,6 +64,7 @@ def run(
     # granian would spawn where that is Python's default, and the application is here already.
     multiprocessing.set_start_method("fork", force=True)
     logging.getLogger("_granian").addFilter(_no_advice)
+    logging.getLogger("granian.access").addFilter(_no_probe)
     server = Server(
         target="tesseract",
         address=address.host,
@@ -77,6 +82,8 @@ def run(
         respawn_failed_workers=True,
         workers_kill_timeout=max(1, math.ceil(config.shutdown_timeout)),
         log_dictconfig=_LOGGING,
+        log_access=True,
+        log_access_format=_ACCESS,
         log_level=LogLevels.warning,
     )
     server.serve(target_loader=lambda: app, wrap_loader=False)
@@ -100,6 +107,12 @@ def policy(config: RuntimeConfig, address: Address) -> Policy:
 def _no_advice(record: logging.LogRecord) -> bool:
     """Drop granian's advice on the number of workers: ours only move bytes, and one per compute process is right."""
     return "number of workers" not in str(record.msg)
+
+
+def _no_probe(record: logging.LogRecord) -> bool:
+    """Drop the access lines of health checks that succeed: some come several times a second, for ever."""
+    request = record.args
+    return not (isinstance(request, dict) and request["path"] == "/health" and request["status"] == 200)
 
 
 def _raise_file_limit() -> None:
