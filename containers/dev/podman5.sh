@@ -10,14 +10,17 @@ user=${TESSERACT_PODMAN5_USER:-tesseract-dev5} root=/var/lib/tesseract-podman5 p
 "$here/provision.sh" "$user"
 exec 9>/run/tesseract-podman5.lock; flock 9
 
-if [ ! -x $root/usr/bin/podman ]; then
+packages=podman,crun,passt,slirp4netns,uidmap,netavark,aardvark-dns,catatonit,fuse-overlayfs,conmon,nftables,iptables
+packages=$packages,python3,python3-venv,ca-certificates,procps,util-linux,openssh-client,openssh-server
+if [ "$(cat $root/.packages 2>/dev/null)" != "$packages" ]; then
   echo "Making a root file system with Podman 5, once" >&2
-  rm -rf $root
+  ! mountpoint -q $pin/mnt || umount $pin/mnt
+  rm -rf --one-file-system $root
   mmdebstrap --quiet --mode=root --variant=minbase \
-    --include=podman,crun,passt,slirp4netns,uidmap,netavark,aardvark-dns,catatonit,fuse-overlayfs,conmon,nftables,iptables \
-    --include=python3,python3-venv,ca-certificates,procps,util-linux \
+    --include=$packages \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     trixie $root >&2
+  echo $packages >$root/.packages
 fi
 for file in passwd group shadow subuid subgid resolv.conf hosts ssl/certs/ca-certificates.crt; do cp -L /etc/$file $root/etc/$file; done
 mkdir -p $root/.old $root/etc/cdi /etc/cdi $pin
@@ -42,7 +45,10 @@ fi
 uid=$(id -u "$user") gid=$(id -g "$user")
 nsenter --mount=$pin/mnt sh -ec '
   dir=/run/user/$1
-  mountpoint -q "$dir" && exit 0
+  if mountpoint -q "$dir"; then
+    ! pgrep -u "$1" >/dev/null || exit 0
+    umount -l "$dir"   # as in provision.sh
+  fi
   mkdir -p "$dir"
   rm -f "/dev/shm/libpod_rootless_lock_$1"
   mount -t tmpfs -o "mode=700,uid=$1,gid=$2,size=1g" tmpfs "$dir"' sh "$uid" "$gid"

@@ -13,7 +13,7 @@ user=${1:?usage: provision.sh USER}
 exec 9>/run/tesseract-dev.lock; flock 9
 
 packages="podman crun fuse-overlayfs slirp4netns uidmap netavark aardvark-dns catatonit conmon iptables mmdebstrap
-          util-linux curl git make python3 python3-venv ca-certificates ${TESSERACT_DEV_PACKAGES:-}"
+          util-linux procps curl git make python3 python3-venv ca-certificates ${TESSERACT_DEV_PACKAGES:-}"
 missing=
 for package in $packages; do
   [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null)" = "ii " ] || missing="$missing $package"
@@ -65,7 +65,10 @@ if ! mountpoint -q $pin/mnt; then
 fi
 nsenter --mount=$pin/mnt sh -ec '
   dir=/run/user/$1
-  mountpoint -q "$dir" && exit 0
+  if mountpoint -q "$dir"; then
+    ! pgrep -u "$1" >/dev/null || exit 0
+    umount -l "$dir"   # nothing runs: whatever Podman recorded as running was killed
+  fi
   mkdir -p "$dir"
   # Podman takes a fresh runtime directory for a reboot, so its old locks must go with it.
   rm -f "/dev/shm/libpod_rootless_lock_$1"

@@ -55,6 +55,11 @@ SUBIDS = (
     "then run 'podman system migrate'."
 )
 
+LOST_PROCESSES = (
+    "Podman lost the processes that it left running: all were killed, as a batch system or a logout does. "
+    "Run 'podman system migrate', which ends what is left of their containers."
+)
+
 _Rule = tuple[str, Callable[["re.Match[str]", str], errors.EngineError]]
 
 
@@ -112,6 +117,10 @@ _RULES: tuple[_Rule, ...] = (
     (
         r"(?:unable to find network with name or ID (\S+?):?|network (\S+) not found|network not found)(?:\s|$)",
         lambda m, t: errors.NetworkNotFound(f"Network {m[1] or m[2] or ''} not found.".replace("  ", " ")),
+    ),
+    (
+        r"invalid internal status",
+        lambda m, t: errors.EngineUnavailable(LOST_PROCESSES),
     ),
     (
         r"\"?newuidmap\"?: executable file not found|newgidmap\"?: executable file not found",

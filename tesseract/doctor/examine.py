@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tesseract.doctor.model import Check, Finding, Machine, Severity
+from tesseract.errors import EngineUnavailable
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def examine(checks: Iterable[Check[Any]], machine: Machine, fix: bool = False) -
                 fixed = check.fix(probe)
                 if fixed:
                     finding = check.judge(check.probe(Machine(machine.environ)))
+        except EngineUnavailable:
+            finding = Finding(Severity.WARNING, "not known: the engine does not answer", "See the checks above.")
         except Exception as problem:
             finding = Finding(
                 Severity.WARNING,

@@ -97,7 +97,10 @@ def _engine(backend: Backend | None, optional: bool) -> Backend | None:
     from tesseract.backends.select import get_backend
 
     try:
-        return get_backend()
+        engine = get_backend()
+        if optional:
+            engine.info()  # one that does not answer is none
+        return engine
     except EngineError:
         if optional:
             return None

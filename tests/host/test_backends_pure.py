@@ -224,6 +224,12 @@ def test_the_users_own_cdi_directory_needs_a_newer_podman() -> None:
             errors.EngineUnavailable,
             "podman system migrate",
         ),
+        (
+            'invalid internal status, try resetting the pause process with "podman system migrate": could not find any '
+            "running process: no such process",
+            errors.EngineUnavailable,
+            "Run 'podman system migrate'",
+        ),
         ("statfs /x: no such file or directory", errors.APIError, "Source path /x does not exist"),
         (
             'invalid mount config for type "bind": bind source path does not exist: /y',

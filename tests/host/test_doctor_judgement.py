@@ -47,6 +47,7 @@ def _subids(**change: object) -> subids.Probe:
 CASES = [
     (engine, engine.Probe(None, None), "error", "not installed"),
     (engine, engine.Probe("/usr/bin/podman", None, "exec format error"), "error", "exec format error"),
+    (engine, engine.Probe("/usr/bin/podman", None, "invalid internal status, try"), "error", "lost the processes"),
     (engine, engine.Probe("/usr/bin/podman", "3.4.4"), "error", "needs 4.3"),
     (engine, engine.Probe("/usr/bin/podman", "4.3.1"), "ok", "pasta"),
     (engine, engine.Probe("/usr/bin/podman", "5.6.0"), "ok", "Podman 5.6.0"),

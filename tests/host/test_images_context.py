@@ -253,6 +253,14 @@ def test_ignore_patterns(pattern: str, path: str, ignored: bool) -> None:
     assert Ignore([pattern])(PurePosixPath(path)) is ignored
 
 
+def test_a_context_needs_no_engine(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTAINER_HOST", f"unix://{tmp_path}/gone.sock")
+    (source / "tesseract_config.yaml").write_text("name: demo\n")
+    result = images.build(images.BuildRequest(source, build_dir=tmp_path / "kept", generate_only=True))
+    assert (tmp_path / "kept/Containerfile").exists()
+    assert result.command == ()
+
+
 def test_build_directory_is_refreshed_but_never_clobbered(source: Path, tmp_path: Path) -> None:
     (source / "tesseract_config.yaml").write_text("name: demo\n")
     request = images.BuildRequest(source, build_dir=tmp_path / "kept", generate_only=True)

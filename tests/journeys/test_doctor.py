@@ -6,9 +6,11 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,55 @@ def test_a_healthy_machine_passes_with_every_check(base_image: str, tesseract_cl
 def test_podman_not_installed(doctor: Callable[..., Finding], tmp_path: Path) -> None:
     finding = doctor("engine", PATH=str(tmp_path), DOCKER_HOST=None, CONTAINER_HOST=None, TESSERACT_ENGINE=None)
     assert (finding["severity"], finding["message"]) == ("error", "Podman is not installed")
+
+
+@pytest.fixture
+def killed_podman(short_path: Path) -> Iterator[dict[str, str]]:
+    """A Podman state of its own in which a container runs, as far as Podman knows; yields its environment."""
+    (short_path / "run").mkdir(mode=0o700)
+    env = {"XDG_DATA_HOME": str(short_path / "data"), "XDG_RUNTIME_DIR": str(short_path / "run")}
+
+    def podman(*words: str) -> str:
+        done = subprocess.run(["podman", *words], env={**os.environ, **env}, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    podman("pod", "create", "--network=none", "lost")  # its own container needs no image from elsewhere
+    podman("pod", "start", "lost")
+    container = podman("pod", "inspect", "--format={{.InfraContainerID}}", "lost")
+    pids = podman("inspect", "--format={{.State.Pid}} {{.State.ConmonPid}}", container).split()
+    pids += [path.read_text() for path in (short_path / "run").rglob("pause.pid")]
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    yield env
+    store = short_path / "data/containers/storage"
+    subprocess.run(["podman", "unshare", "umount", "-l", store / "overlay"], env={**os.environ, **env}, check=False)
+    subprocess.run(["podman", "unshare", "rm", "-rf", store], env={**os.environ, **env}, check=True)
+    # Podman's service and the process that keeps its namespace.
+    serving = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if str(short_path) in _command(pid)]
+    for pid in [*serving, *(int(path.read_text()) for path in (short_path / "run").rglob("pause.pid"))]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def test_all_processes_were_killed(
+    killed_podman: dict[str, str], doctor: Callable[..., Finding], tesseract_cli: Any
+) -> None:
+    done = tesseract_cli("ps", env=killed_podman)
+    assert done.returncode == 1
+    assert "podman system migrate" in done.stderr
+    finding = doctor("engine", **killed_podman)
+    assert "lost the processes" in finding["message"]
+    mended = tesseract_cli("doctor", "--fix", "engine", env=killed_podman)
+    assert (mended.returncode, "ran podman system migrate" in mended.stdout) == (0, True), mended.stdout
+    assert tesseract_cli("ps", env=killed_podman).returncode == 0
 
 
 def test_no_newuidmap(doctor: Callable[..., Finding], tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ class Probe:
     version: str | None
     problem: str = ""
 
+    @property
+    def lost_processes(self) -> bool:
+        """Whether Podman has containers on record that run, but no process of any of them."""
+        return "invalid internal status" in self.problem
+
 
 class Engine(Check[Probe]):
     name = "engine"
@@ -41,6 +46,11 @@ class Engine(Check[Probe]):
             return error(
                 "Podman is not installed", "Install your distribution's package: podman (Debian, Fedora, ...)."
             )
+        if probe.lost_processes:
+            return error(
+                "Podman lost the processes that it left running: all were killed, as a batch system or a logout does",
+                "Run: podman system migrate (ends what is left of their containers; so does tesseract doctor --fix)",
+            )
         if probe.version is None:
             return error(f"{probe.path} does not run: {probe.problem}", "Reinstall Podman, then run this again.")
         version = tuple(int(part) for part in probe.version.split("-")[0].split("+")[0].split(".")[:2])
@@ -53,6 +63,12 @@ class Engine(Check[Probe]):
         if off:
             return ok(f"Podman {probe.version}; newer ones add: {'; '.join(off)}")
         return ok(f"Podman {probe.version}")
+
+    def fix(self, probe: Probe) -> str | None:
+        if not probe.lost_processes:
+            return None
+        Machine().run("podman", "system", "migrate", timeout=60)  # it may fail for a container, and mend the rest
+        return "ran podman system migrate"
 
 
 CHECK = Engine()

@@ -26,7 +26,9 @@ class OciRuntime(Check[Probe]):
 
     def judge(self, probe: Probe) -> Finding:
         if probe.name is None:
-            return error("Podman names no runtime (podman info failed)", "Install the package crun.")
+            return error(
+                "Podman could not tell (podman info failed)", "See the checks above, or install the package crun."
+            )
         if probe.name != "crun":
             return warning(
                 f"{probe.name}: slower starts, and your supplementary groups (project directories) are not kept",

@@ -59,7 +59,7 @@ class UserNamespaces(Check[Probe]):
             )
         return warning(
             f"user namespaces work, but `podman unshare` fails: {probe.podman_unshare.last_line}",
-            "See the checks of subordinate ids and of newuidmap.",
+            "See the checks of Podman itself, of subordinate ids and of newuidmap.",
         )
 
 
