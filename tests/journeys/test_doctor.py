@@ -72,14 +72,12 @@ def killed_podman(short_path: Path) -> Iterator[dict[str, str]]:
         with suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
     yield env
-    store = short_path / "data/containers/storage"
-    subprocess.run(["podman", "unshare", "umount", "-l", store / "overlay"], env={**os.environ, **env}, check=False)
-    subprocess.run(["podman", "unshare", "rm", "-rf", store], env={**os.environ, **env}, check=True)
     # Podman's service and the process that keeps its namespace.
     serving = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if str(short_path) in _command(pid)]
     for pid in [*serving, *(int(path.read_text()) for path in (short_path / "run").rglob("pause.pid"))]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    subprocess.run(["podman", "unshare", "rm", "-rf", str(short_path / "data")], check=True)
 
 
 def _command(pid: int) -> str:
