@@ -53,6 +53,21 @@ def test_podman_not_installed(doctor: Callable[..., Finding], tmp_path: Path) ->
     assert (finding["severity"], finding["message"]) == ("error", "Podman is not installed")
 
 
+def _end_podman(state: Path) -> None:
+    """End the service of a Podman state of a test's own, and the process that keeps its namespace."""
+    pids = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if str(state) in _command(pid)]
+    for pid in [*pids, *(int(path.read_text()) for path in state.rglob("pause.pid"))]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 @pytest.fixture
 def killed_podman(short_path: Path) -> Iterator[dict[str, str]]:
     """A Podman state of its own in which a container runs, as far as Podman knows; yields its environment."""
@@ -72,19 +87,8 @@ def killed_podman(short_path: Path) -> Iterator[dict[str, str]]:
         with suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
     yield env
-    # Podman's service and the process that keeps its namespace.
-    serving = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if str(short_path) in _command(pid)]
-    for pid in [*serving, *(int(path.read_text()) for path in (short_path / "run").rglob("pause.pid"))]:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    _end_podman(short_path)
     subprocess.run(["podman", "unshare", "rm", "-rf", str(short_path / "data")], check=True)
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def test_all_processes_were_killed(
@@ -140,7 +144,10 @@ def test_vfs_store(doctor: Callable[..., Finding], tmp_path: Path) -> None:
     conf = tmp_path / ".config" / "containers" / "storage.conf"
     conf.parent.mkdir(parents=True)
     conf.write_text('[storage]\ndriver = "vfs"\n')
-    finding = doctor("storage", HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+    try:
+        finding = doctor("storage", HOME=str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+    finally:
+        _end_podman(tmp_path)
     assert finding["severity"] == "warning"
     assert "vfs" in finding["message"]
 

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -87,6 +88,28 @@ def _snapshot() -> dict[str, Counter[str]]:
     return found
 
 
+def _processes() -> Counter[str]:
+    """Processes that a test has started, or something that it started, and that still run."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            environ = (process / "environ").read_bytes()
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # gone, or somebody else's
+            continue
+        if b"PYTEST_CURRENT_TEST=" in environ and not _outlives_tests(words, environ):
+            found.append(f"{process.name} {b' '.join(words).decode(errors='replace').strip()}")
+    return Counter(found)
+
+
+def _outlives_tests(words: list[bytes], environ: bytes) -> bool:
+    """Podman's services, which end by themselves, and the process that keeps the user's own namespace."""
+    if b"system" in words and b"service" in words:
+        return True
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
+    return words[1:2] == [b"-P"] and f"XDG_RUNTIME_DIR={runtime_dir}".encode() in environ.split(b"\0")
+
+
 def _wanted(session: pytest.Session) -> bool:
     worker = hasattr(session.config, "workerinput")
     return not worker and not session.config.option.collectonly
@@ -101,6 +124,10 @@ def compare(session: pytest.Session) -> None:
     if not _wanted(session) or not _before:
         return
     gc.collect()  # what only a caught exception's traceback still holds is no leak
+    end = time.monotonic() + 5
+    while (running := _processes()) and time.monotonic() < end:
+        time.sleep(0.1)
+    _leaks.extend(f"process left behind: {process}" for process in running)
     for kind, after in _snapshot().items():
         for name, count in (after - _before[kind]).items():
             _leaks.append(f"{kind} left behind: {name}" + (f" ({count} times)" if count > 1 else ""))
