@@ -89,10 +89,12 @@ def _snapshot() -> dict[str, Counter[str]]:
 
 
 def _processes() -> Counter[str]:
-    """Processes that a test has started, or something that it started, and that still run."""
+    """The caller's processes that a test has started, or something that it started, and that still run."""
     found = []
     for process in Path("/proc").iterdir():
         try:
+            if not process.name.isdigit() or process.stat().st_uid != os.getuid():
+                continue
             environ = (process / "environ").read_bytes()
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:  # gone, or somebody else's
@@ -117,7 +119,7 @@ def _wanted(session: pytest.Session) -> bool:
 
 def remember(session: pytest.Session) -> None:
     if _wanted(session):
-        _before.update(_snapshot())
+        _before.update(_snapshot(), process=_processes())
 
 
 def compare(session: pytest.Session) -> None:
@@ -125,10 +127,9 @@ def compare(session: pytest.Session) -> None:
         return
     gc.collect()  # what only a caught exception's traceback still holds is no leak
     end = time.monotonic() + 5
-    while (running := _processes()) and time.monotonic() < end:
+    while (running := _processes()) - _before["process"] and time.monotonic() < end:
         time.sleep(0.1)
-    _leaks.extend(f"process left behind: {process}" for process in running)
-    for kind, after in _snapshot().items():
+    for kind, after in {**_snapshot(), "process": running}.items():
         for name, count in (after - _before[kind]).items():
             _leaks.append(f"{kind} left behind: {name}" + (f" ({count} times)" if count > 1 else ""))
     if _leaks and session.exitstatus == 0:
