@@ -14,6 +14,7 @@ from support.ssh import ssh_server
 
 from tesseract.backends.docker.driver import DockerBackend
 from tesseract.backends.docker.endpoint import find as find_docker
+from tesseract.backends.podman import tunnel
 from tesseract.backends.podman.driver import PodmanBackend
 from tesseract.backends.podman.endpoint import find as find_podman
 from tesseract.backends.select import get_backend
@@ -66,6 +67,7 @@ def ssh(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         (short_path / "ssh").chmod(0o755)
         monkeypatch.setenv("PATH", f"{short_path}:{os.environ['PATH']}")
         yield address
+        tunnel.close_all()
 
 
 @pytest.mark.needs("sshd")

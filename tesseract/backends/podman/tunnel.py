@@ -56,8 +56,15 @@ def local_socket(url: str, identity: str | None = None) -> Path:
         tunnel = _tunnels.get((url, identity))
         if tunnel is None or tunnel.process.poll() is not None:
             tunnel = _tunnels[url, identity] = _open(url, identity)
-            atexit.register(tunnel.close)
         return tunnel.local
+
+
+@atexit.register
+def close_all() -> None:
+    """End the tunnels of this process, as its end does."""
+    with _lock:
+        while _tunnels:
+            _tunnels.popitem()[1].close()
 
 
 def command(url: str, identity: str | None, local: Path) -> list[str]:
