@@ -105,8 +105,8 @@ def _processes() -> Counter[str]:
 
 
 def _outlives_tests(words: list[bytes], environ: bytes) -> bool:
-    """Podman's services, which end by themselves, and the process that keeps the user's own namespace."""
-    if b"system" in words and b"service" in words:
+    """What ends by itself (Podman's services, its watchers of sessions that are over), and who keeps the namespace."""
+    if (b"system" in words and b"service" in words) or b"--exit-delay" in words:
         return True
     runtime_dir = os.environ.get("XDG_RUNTIME_DIR", "")
     return words[1:2] == [b"-P"] and f"XDG_RUNTIME_DIR={runtime_dir}".encode() in environ.split(b"\0")
