@@ -89,11 +89,13 @@ def _snapshot() -> dict[str, Counter[str]]:
 
 
 def _processes() -> Counter[str]:
-    """The caller's processes that a test has started, or something that it started, and that still run."""
+    """The caller's processes that a test has started and that outlive what started them."""
     found = []
     for process in Path("/proc").iterdir():
         try:
             if not process.name.isdigit() or process.stat().st_uid != os.getuid():
+                continue
+            if int((process / "stat").read_text().rsplit(")", 1)[1].split()[1]) != 1:
                 continue
             environ = (process / "environ").read_bytes()
             words = (process / "cmdline").read_bytes().split(b"\0")
