@@ -46,7 +46,7 @@ uid=$(id -u "$user") gid=$(id -g "$user")
 nsenter --mount=$pin/mnt sh -ec '
   dir=/run/user/$1
   if mountpoint -q "$dir"; then
-    ! pgrep -u "$1" >/dev/null || exit 0
+    ! pgrep -r D,R,S,T -u "$1" >/dev/null || exit 0
     umount -l "$dir"   # as in provision.sh
   fi
   mkdir -p "$dir"

@@ -66,7 +66,7 @@ fi
 nsenter --mount=$pin/mnt sh -ec '
   dir=/run/user/$1
   if mountpoint -q "$dir"; then
-    ! pgrep -u "$1" >/dev/null || exit 0
+    ! pgrep -r D,R,S,T -u "$1" >/dev/null || exit 0
     umount -l "$dir"   # nothing runs: whatever Podman recorded as running was killed
   fi
   mkdir -p "$dir"
