@@ -56,7 +56,7 @@ class Backend(Protocol):
         """Remove an image unless it has a tag, a container uses it or another image builds on it. True if removed."""
 
     def prepare_mapping(self, image_id: str, user: UserMapping) -> bool:
-        """Make the first start with `user` as fast as the tenth (id-shifted copy). False if nothing was to do."""
+        """Make the first start with `user` as fast as the tenth. True if that took an id-shifted copy of the image."""
 
     # ---- containers ------------------------------------------------------------------------------------------------
     def start(self, spec: ContainerSpec, deadline: Deadline | None = None) -> ContainerInfo:
@@ -97,8 +97,11 @@ class Backend(Protocol):
     def wait(self, reference: str, deadline: Deadline | None = None) -> int:
         """Wait for its end. Returns the exit status."""
 
-    def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None) -> None:
-        """Remove a container with its anonymous volumes; removing one that is gone already is fine."""
+    def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None, grace: float = 0.0) -> None:
+        """Remove a container with its anonymous volumes; removing one that is gone already is fine.
+
+        A running one (`force`) is asked to end and killed after `grace` seconds; at once if there are none.
+        """
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
     def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:

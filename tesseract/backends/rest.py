@@ -63,7 +63,7 @@ class RestBackend:
     def _stop_query(self, timeout: float) -> Mapping[str, Any]:
         raise NotImplementedError
 
-    def _remove_query(self, force: bool) -> Mapping[str, Any]:
+    def _remove_query(self, force: bool, grace: float) -> Mapping[str, Any]:
         raise NotImplementedError
 
     # ---- the engine ------------------------------------------------------------------------------------------------
@@ -154,8 +154,8 @@ class RestBackend:
         with _named(reference):
             return self._exit_status(reference, deadline)
 
-    def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None) -> None:
-        query, path = self._remove_query(force), f"/containers/{quote(reference)}"
+    def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None, grace: float = 0.0) -> None:
+        query, path = self._remove_query(force, grace), f"/containers/{quote(reference)}"
         for pause in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, None):
             try:
                 self.api.request("DELETE", path, params=query, accept=(404,), deadline=deadline)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo
@@ -16,7 +17,11 @@ from tesseract.serving.signals import uninterrupted
 
 logger = logging.getLogger("tesseract")
 
+STOP_GRACE = 3.0
+"""Seconds for a Tesseract to answer the calls it is working on before it is killed."""
 _AT_ONCE = 16
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def teardown(
@@ -33,7 +38,8 @@ def teardown(
         all: Every Tesseract that this tool made for the calling user.
         orphaned: Those of them that belonged to a process which is gone.
 
-    Networks that were made for them go with their last Tesseract. Output that belongs at a URL is uploaded.
+    They have `STOP_GRACE` seconds to end what they are doing. Networks that were made for them go with their last
+    Tesseract. Output that belongs at a URL is uploaded.
 
     Raises: InvalidValue unless exactly one of the three is given; ContainerNotFound; TransferError after everything
     has been removed, if some output could not be uploaded.
@@ -45,15 +51,8 @@ def teardown(
     containers = _select(backend, names, orphaned)
     if not containers:
         return []
-    remove = partial(_remove, backend)
     with uninterrupted():
-        if len(containers) == 1:  # also at interpreter exit, when no thread can be started any more
-            remove(containers[0])
-        else:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(min(_AT_ONCE, len(containers))) as pool:
-                list(pool.map(remove, containers))
+        _at_once(partial(_remove, backend), containers)
         for network in sorted({name for container in containers for name in container.networks}):
             backend.remove_network_if_empty(network)
     problem = data.deliver(filter(None, map(data.output_of, containers)))
@@ -64,7 +63,7 @@ def teardown(
 
 def _select(backend: Backend, names: Sequence[str], orphaned: bool) -> list[ContainerInfo]:
     if names:
-        found = [find_container(backend, name) for name in names]
+        found = _at_once(partial(find_container, backend), names)
         return list({container.id: container for container in found}.values())
     mine = [item for item in backend.containers(all=True, labels=labels.mine()) if labels.is_tesseract(item)]
     if not orphaned:
@@ -73,7 +72,18 @@ def _select(backend: Backend, names: Sequence[str], orphaned: bool) -> list[Cont
 
 
 def _remove(backend: Backend, container: ContainerInfo) -> None:
-    backend.remove(container.id)
+    backend.remove(container.id, grace=STOP_GRACE)
     logger.info("Removed Tesseract container %s", container.name)
     if socket := container.labels.get(labels.SOCKET):
         paths.remove_socket_dir(Path(socket).parent)
+
+
+def _at_once(action: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """What `action` returns for each item. An error comes out when all have been seen to."""
+    items = list(items)
+    if len(items) < 2:  # also at interpreter exit, when no thread can be started any more
+        return [action(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(_AT_ONCE, len(items))) as pool:
+        return list(pool.map(action, items))

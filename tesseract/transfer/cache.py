@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tesseract import dirs
 from tesseract.errors import InvalidValue
 
 logger = logging.getLogger("tesseract")
@@ -56,8 +57,7 @@ class Entry:
 
 def cache_dir() -> Path:
     """Where fetched data is kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "tesseract" / "inputs"
+    return dirs.cache_dir("inputs")
 
 
 def cache_limit() -> int:

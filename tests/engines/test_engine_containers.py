@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,23 @@ def test_signals_and_a_graceful_end(backend: Backend, python: Python, name: str)
     backend.stop(name, timeout=20)
     assert backend.container(name).exit_code == 3
     backend.stop(name)  # stopped already
+
+
+@pytest.mark.parametrize("grace", [0, 20])
+def test_removal_gives_time_to_end_where_it_is_asked_to(
+    backend: Backend, python: Python, name: str, shared_dir: Path, grace: float
+) -> None:
+    shared_dir.chmod(0o777)
+    code = ENDS_ON.format(signal="SIGTERM", status="open('/data/ended', 'w')")
+    backend.start(python(code, mounts=(Mount("bind", str(shared_dir), "/data"),)))
+    _until(lambda: b"ready" in backend.logs(name))
+    start = time.monotonic()
+    backend.remove(name, grace=grace)
+    assert (shared_dir / "ended").exists() is bool(grace)
+    assert time.monotonic() - start < 15, "the grace was waited for in vain"
+    backend.remove(name, grace=grace)  # gone already
+    with pytest.raises(ContainerNotFound):
+        backend.container(name)
 
 
 def test_kill_reaches_the_process_through_init(backend: Backend, python: Python, name: str) -> None:

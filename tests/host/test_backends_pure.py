@@ -226,6 +226,26 @@ def test_a_user_gets_a_name_unless_the_image_has_one() -> None:
     assert b"user-7:x:7:7" in (passwd.with_user(written, "7:7", "/tmp") or b"")
 
 
+def test_what_an_image_says_of_users_is_remembered_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ids = [f"sha256:{number:064x}" for number in range(203)]
+    for number, image in enumerate(ids):
+        passwd.remember(image, image.encode())
+        os.utime(next(tmp_path.glob(f"*/passwd/*{number:064x}.tar")), (number, number))
+    passwd.remember("sha256:last", b"last")
+    assert passwd.recall(ids[-1]) == ids[-1].encode()
+    assert passwd.recall(ids[0]) is None, "the oldest makes room"
+    assert len(list(tmp_path.glob("*/passwd/*"))) == 200
+    passwd.forget(ids[-1])
+    assert passwd.recall(ids[-1]) is None
+    passwd.remember("name:1", b"x")  # another image may have this name tomorrow
+    assert passwd.recall("name:1") is None
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    passwd.remember(ids[0], b"x")
+    assert passwd.recall(ids[0]) is None
+
+
 # ---- selection ------------------------------------------------------------------------------------------------------
 
 

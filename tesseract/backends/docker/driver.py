@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -84,7 +85,23 @@ class DockerBackend(RestBackend):
         return store.remove_if_unused(self.api, image_id)
 
     def prepare_mapping(self, image_id: str, user: UserMapping) -> bool:
-        return False  # Docker maps no image
+        """Docker maps no image; what its first container would ask about is asked here."""
+        if identity(user, self._is_rootless()).user not in (None, "0:0") and passwd.recall(image_id) is None:
+            payload = {"Image": image_id, "Entrypoint": ["true"], "HostConfig": {"NetworkMode": "none"}}
+            container_id = self._post_create(f"tesseract-mapping-{secrets.token_hex(4)}", payload, None)
+            try:
+                with suppress(NotFound):
+                    self._passwd(container_id, image_id)
+            finally:
+                self._clean_up(container_id)
+        return False
+
+    # ---- containers ------------------------------------------------------------------------------------------------
+    def remove(self, reference: str, force: bool = True, deadline: Deadline | None = None, grace: float = 0.0) -> None:
+        if force and grace:
+            with suppress(NotFound, APIError):  # not there, or removed by somebody else: the removal knows better
+                self.stop(reference, grace)
+        super().remove(reference, force, deadline)
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
     def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
@@ -165,10 +182,18 @@ class DockerBackend(RestBackend):
             return
         path = f"/containers/{quote(container_id)}/archive"
         with suppress(NotFound, APIError):  # an image without /etc/passwd
-            with self.api.stream("GET", path, params={"path": "/etc/passwd"}, deadline=deadline) as answer:
-                archive = passwd.with_user(answer.rest(), user, spec.env.get("HOME", "/tmp"))
+            given = passwd.recall(spec.image) or self._passwd(container_id, spec.image, deadline)
+            archive = passwd.with_user(given, user, spec.env.get("HOME", "/tmp"))
             if archive is not None:
                 self.api.request("PUT", path, params={"path": "/etc"}, body=archive, deadline=deadline)
+
+    def _passwd(self, container_id: str, image: str, deadline: Deadline | None = None) -> bytes:
+        """`/etc/passwd` in a container that has not been started. Raises: NotFound where there is none."""
+        path = f"/containers/{quote(container_id)}/archive"
+        with self.api.stream("GET", path, params={"path": "/etc/passwd"}, deadline=deadline) as answer:
+            archive = answer.rest()
+        passwd.remember(image, archive)
+        return archive
 
     def _post_create(self, name: str, payload: Mapping[str, Any], deadline: Deadline | None) -> str:
         created = self.api.request(
@@ -220,5 +245,5 @@ class DockerBackend(RestBackend):
     def _stop_query(self, timeout: float) -> Mapping[str, Any]:
         return {"t": max(0, round(timeout))}
 
-    def _remove_query(self, force: bool) -> Mapping[str, Any]:
+    def _remove_query(self, force: bool, grace: float) -> Mapping[str, Any]:
         return {"force": force, "v": True}

@@ -14,6 +14,7 @@ from tesseract.backends.base import LineSink
 from tesseract.backends.podman import leftovers
 from tesseract.backends.spec import BuildSpec
 from tesseract.backends.text import build_failure, build_words
+from tesseract.dirs import cache_dir
 from tesseract.errors import BuildError, EngineUnavailable
 
 
@@ -46,7 +47,7 @@ def build_environment(version: str) -> dict[str, str]:
     first user then owns: give each user an own one."""
     if int(re.match(r"\d+", version)[0] if re.match(r"\d+", version) else 0) >= 5:  # type: ignore[index]
         return {}
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tesseract/build"
+    cache = cache_dir("build")
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -188,5 +188,5 @@ class PodmanBackend(RestBackend):
     def _stop_query(self, timeout: float) -> Mapping[str, Any]:
         return {"timeout": max(0, round(timeout))}
 
-    def _remove_query(self, force: bool) -> Mapping[str, Any]:
-        return {"force": force, "volumes": True, **({"timeout": 0} if force else {})}
+    def _remove_query(self, force: bool, grace: float) -> Mapping[str, Any]:
+        return {"force": force, "volumes": True, **({"timeout": max(0, round(grace))} if force else {})}
