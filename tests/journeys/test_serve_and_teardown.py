@@ -75,6 +75,44 @@ def test_from_serve_to_teardown(tesseract_cli: Cli, image: str) -> None:
     assert name not in tesseract_cli("ps").stdout
 
 
+SLOW = """
+import time
+from pydantic import BaseModel
+class InputSchema(BaseModel): seconds: float
+class OutputSchema(BaseModel): said: str
+def apply(inputs):
+    print("computing", flush=True)
+    time.sleep(inputs.seconds)
+    return OutputSchema(said="done")
+"""
+
+
+@pytest.mark.parametrize(("seconds", "answered"), [(1, True), (600, False)])
+def test_teardown_waits_a_moment_for_calls(
+    tesseract_cli: Cli, image: str, tmp_path: Path, seconds: float, answered: bool
+) -> None:
+    (tmp_path / "tesseract_api.py").write_text(SLOW)
+    api = ("--volume", f"{tmp_path}:/api:ro", "--env", "TESSERACT_API_PATH=/api/tesseract_api.py")
+    served = serve(tesseract_cli, *api, image)
+    name, port = served["container_name"], served["containers"][0]["port"]
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(call(f"http://127.0.0.1:{port}/apply", {"inputs": {"seconds": seconds}}))
+        except OSError:
+            answers.append(None)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for _ in range(100):
+        if "computing" in tesseract_cli("logs", name).stdout:
+            break
+    assert tesseract_cli("teardown", name).returncode == 0
+    asking.join()
+    assert answers == [{"said": "done"} if answered else None]
+
+
 def test_list_names_the_image(tesseract_cli: Cli, image: str) -> None:
     rows = json.loads(tesseract_cli("list", "--format", "json").stdout)
     row = next(row for row in rows if row["name"] == image)
