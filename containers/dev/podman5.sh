@@ -43,15 +43,7 @@ if ! mountpoint -q $pin/mnt; then
     mount --make-rshared /' sh $root
 fi
 uid=$(id -u "$user") gid=$(id -g "$user")
-nsenter --mount=$pin/mnt sh -ec '
-  dir=/run/user/$1
-  if mountpoint -q "$dir"; then
-    ! pgrep -r D,R,S,T -u "$1" >/dev/null || exit 0
-    umount -l "$dir"   # as in provision.sh
-  fi
-  mkdir -p "$dir"
-  rm -f "/dev/shm/libpod_rootless_lock_$1"
-  mount -t tmpfs -o "mode=700,uid=$1,gid=$2,size=1g" tmpfs "$dir"' sh "$uid" "$gid"
+nsenter --mount=$pin/mnt sh -s "$uid" "$gid" <"$here/runtime-dir.sh"
 flock -u 9; exec 9>&-
 
 # The base image's archive is made on the machine itself, where mmdebstrap is, unless another user has it already.
