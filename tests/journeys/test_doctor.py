@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.engine import podman
 
 pytestmark = pytest.mark.needs_engine("podman")
 
@@ -155,6 +157,68 @@ def test_vfs_store(doctor: Callable[..., Finding], tmp_path: Path) -> None:
 def test_no_tun_device(doctor: Callable[..., Finding]) -> None:
     finding = doctor("network", prelude="mount -t tmpfs tmpfs /dev/net")
     assert finding["severity"] == "error"
+
+
+def test_no_oci_runtime(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    (tmp_path / "containers.conf").write_text('[engine]\nruntime = "/no/such/runtime"\n')
+    finding = doctor("oci-runtime", CONTAINERS_CONF=str(tmp_path / "containers.conf"))
+    assert finding["severity"] == "error"
+    assert "crun" in finding["remediation"]
+
+
+def test_mixed_cgroups(doctor: Callable[..., Finding]) -> None:
+    group = "/sys/fs/cgroup"
+    finding = doctor(
+        "cgroups", prelude=f"mount -t tmpfs x {group}; mkdir {group}/unified; : >{group}/unified/cgroup.procs"
+    )
+    assert finding["severity"] == "error"
+    assert "hybrid" in finding["message"]
+
+
+@pytest.mark.skipif(not Path("/etc/cdi").is_dir(), reason="no /etc/cdi to cover (as root, `make test` makes one)")
+def test_a_gpu_that_has_gone(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    device = {"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/gone-gpu0"}]}}
+    spec = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [device]}
+    (tmp_path / "nvidia.json").write_text(json.dumps(spec))
+    finding = doctor("gpus", prelude=f"mount --bind {tmp_path} /etc/cdi")
+    assert finding["severity"] == "error"
+    assert "/dev/gone-gpu0 is not there" in finding["message"]
+    assert "nvidia-ctk cdi generate" in finding["remediation"]
+
+
+def test_no_base_image_and_no_registry(doctor: Callable[..., Finding], tmp_path: Path) -> None:
+    (tmp_path / "registries.conf").write_text('[[registry]]\nlocation = "docker.io"\nblocked = true\n')
+    own = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "XDG_DATA_HOME": None}
+    try:
+        finding = doctor("base-image", **own, CONTAINERS_REGISTRIES_CONF=str(tmp_path / "registries.conf"))
+    finally:
+        _end_podman(tmp_path)
+    assert finding["severity"] == "warning"
+    assert "doctor --fix" in finding["remediation"]
+
+
+def test_an_image_that_was_not_prepared(doctor: Callable[..., Finding], base_image: str, tmp_path: Path) -> None:
+    name = f"localhost/unprepared-{secrets.token_hex(3)}"
+    (tmp_path / "Containerfile").write_text(f"FROM {base_image}\nENV TESSERACT_NAME=unprepared\nRUN echo {name} >/x\n")
+    podman("build", "-q", "-t", name, str(tmp_path))
+    try:
+        finding = doctor("mapping-cost")
+    finally:
+        podman("rmi", name)
+    assert finding["severity"] == "note"
+    assert name.removeprefix("localhost/") in finding["message"]
+
+
+def test_a_batch_job(doctor: Callable[..., Finding]) -> None:
+    finding = doctor("nested", SLURM_JOB_ID="4711", CI="true")
+    assert finding["severity"] == "note"
+    assert "SLURM job 4711" in finding["message"]
+
+
+def test_no_container_starts(doctor: Callable[..., Finding], base_image: str, tmp_path: Path) -> None:
+    finding = doctor("smoke", CONTAINER_HOST=f"unix://{tmp_path}/gone.sock")
+    assert finding["severity"] == "error"
+    assert "a container did not start" in finding["message"]
 
 
 def test_dead_socket(doctor: Callable[..., Finding], tmp_path: Path) -> None:
