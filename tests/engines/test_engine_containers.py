@@ -140,10 +140,8 @@ def test_removal_gives_time_to_end_where_it_is_asked_to(
     code = ENDS_ON.format(signal="SIGTERM", status="open('/data/ended', 'w')")
     backend.start(python(code, mounts=(Mount("bind", str(shared_dir), "/data"),)))
     _until(lambda: b"ready" in backend.logs(name))
-    start = time.monotonic()
     backend.remove(name, grace=grace)
     assert (shared_dir / "ended").exists() is bool(grace)
-    assert time.monotonic() - start < 15, "the grace was waited for in vain"
     backend.remove(name, grace=grace)  # gone already
     with pytest.raises(ContainerNotFound):
         backend.container(name)

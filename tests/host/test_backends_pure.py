@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tesseract import errors, settings
 from tesseract.backends import cdi, inspect, select
-from tesseract.backends.docker import passwd
+from tesseract.backends.docker import passwd, remembered
 from tesseract.backends.docker.endpoint import find as find_docker
 from tesseract.backends.docker.identity import identity as docker_identity
 from tesseract.backends.mounts import with_nested
@@ -230,20 +230,20 @@ def test_what_an_image_says_of_users_is_remembered_by_its_id(tmp_path: Path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     ids = [f"sha256:{number:064x}" for number in range(203)]
     for number, image in enumerate(ids):
-        passwd.remember(image, image.encode())
+        remembered.remember(image, image.encode())
         os.utime(next(tmp_path.glob(f"*/passwd/*{number:064x}.tar")), (number, number))
-    passwd.remember("sha256:last", b"last")
-    assert passwd.recall(ids[-1]) == ids[-1].encode()
-    assert passwd.recall(ids[0]) is None, "the oldest makes room"
+    remembered.remember("sha256:last", b"last")
+    assert remembered.recall(ids[-1]) == ids[-1].encode()
+    assert remembered.recall(ids[0]) is None, "the oldest makes room"
     assert len(list(tmp_path.glob("*/passwd/*"))) == 200
-    passwd.forget(ids[-1])
-    assert passwd.recall(ids[-1]) is None
-    passwd.remember("name:1", b"x")  # another image may have this name tomorrow
-    assert passwd.recall("name:1") is None
+    remembered.forget(ids[-1])
+    assert remembered.recall(ids[-1]) is None
+    remembered.remember("name:1", b"x")  # another image may have this name tomorrow
+    assert remembered.recall("name:1") is None
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    passwd.remember(ids[0], b"x")
-    assert passwd.recall(ids[0]) is None
+    remembered.remember(ids[0], b"x")
+    assert remembered.recall(ids[0]) is None
 
 
 # ---- selection ------------------------------------------------------------------------------------------------------

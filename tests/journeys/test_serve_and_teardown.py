@@ -108,6 +108,8 @@ def test_teardown_waits_a_moment_for_calls(
     for _ in range(100):
         if "computing" in tesseract_cli("logs", name).stdout:
             break
+    else:
+        pytest.fail("the call did not begin")
     assert tesseract_cli("teardown", name).returncode == 0
     asking.join()
     assert answers == [{"said": "done"} if answered else None]

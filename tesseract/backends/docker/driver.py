@@ -12,7 +12,7 @@ from typing import Any
 from tesseract import proc
 from tesseract.backends import mounts
 from tesseract.backends.base import LineSink
-from tesseract.backends.docker import builds, passwd, render, store
+from tesseract.backends.docker import builds, passwd, remembered, render, store
 from tesseract.backends.docker.api import DockerApi
 from tesseract.backends.docker.endpoint import Endpoint, find
 from tesseract.backends.docker.gpus import DeviceRequest, device_request
@@ -86,12 +86,11 @@ class DockerBackend(RestBackend):
 
     def prepare_mapping(self, image_id: str, user: UserMapping) -> bool:
         """Docker maps no image; what its first container would ask about is asked here."""
-        if identity(user, self._is_rootless()).user not in (None, "0:0") and passwd.recall(image_id) is None:
+        if identity(user, self._is_rootless()).user not in (None, "0:0") and remembered.recall(image_id) is None:
             payload = {"Image": image_id, "Entrypoint": ["true"], "HostConfig": {"NetworkMode": "none"}}
             container_id = self._post_create(f"tesseract-mapping-{secrets.token_hex(4)}", payload, None)
             try:
-                with suppress(NotFound):
-                    self._passwd(container_id, image_id)
+                self._passwd(container_id, image_id, None)
             finally:
                 self._clean_up(container_id)
         return False
@@ -180,20 +179,24 @@ class DockerBackend(RestBackend):
         user = identity(spec.user, self._is_rootless()).user
         if user is None or user.startswith("0:") or spec.read_only_root:
             return
-        path = f"/containers/{quote(container_id)}/archive"
-        with suppress(NotFound, APIError):  # an image without /etc/passwd
-            given = passwd.recall(spec.image) or self._passwd(container_id, spec.image, deadline)
-            archive = passwd.with_user(given, user, spec.env.get("HOME", "/tmp"))
-            if archive is not None:
+        given = self._passwd(container_id, spec.image, deadline)
+        archive = given and passwd.with_user(given, user, spec.env.get("HOME", "/tmp"))
+        if archive is not None:
+            with suppress(NotFound, APIError):
+                path = f"/containers/{quote(container_id)}/archive"
                 self.api.request("PUT", path, params={"path": "/etc"}, body=archive, deadline=deadline)
 
-    def _passwd(self, container_id: str, image: str, deadline: Deadline | None = None) -> bytes:
-        """`/etc/passwd` in a container that has not been started. Raises: NotFound where there is none."""
+    def _passwd(self, container_id: str, image: str, deadline: Deadline | None) -> bytes | None:
+        """`/etc/passwd` of the image that a container was just made from; None where there is none."""
+        if (known := remembered.recall(image)) is not None:
+            return known
         path = f"/containers/{quote(container_id)}/archive"
-        with self.api.stream("GET", path, params={"path": "/etc/passwd"}, deadline=deadline) as answer:
-            archive = answer.rest()
-        passwd.remember(image, archive)
-        return archive
+        with suppress(NotFound, APIError):
+            with self.api.stream("GET", path, params={"path": "/etc/passwd"}, deadline=deadline) as answer:
+                archive = answer.rest()
+            remembered.remember(image, archive)
+            return archive
+        return None
 
     def _post_create(self, name: str, payload: Mapping[str, Any], deadline: Deadline | None) -> str:
         created = self.api.request(

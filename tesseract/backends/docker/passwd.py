@@ -1,22 +1,15 @@
 """A name for every user: Podman writes one into a container's `/etc/passwd`, Docker leaves that to us.
 
-The file goes into the container itself between create and start. What it says in an image never changes, so it is asked
-for once per image and remembered in the user's cache, a kilobyte each.
+The file goes into the container itself between create and start. Pure; `remembered` keeps what images say.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import tarfile
-from contextlib import suppress
-from pathlib import Path
-
-from tesseract.dirs import cache_dir
 
 NAME = "tesseract-user"
 _PATH = "passwd"
-_REMEMBERED = 200
 
 
 def with_user(archive: bytes, user: str, home: str) -> bytes | None:
@@ -44,34 +37,3 @@ def with_user(archive: bytes, user: str, home: str) -> bytes | None:
         entry.mode, entry.size = 0o644, len(text)
         tar.addfile(entry, io.BytesIO(text))
     return content.getvalue()
-
-
-def recall(image: str) -> bytes | None:
-    """The file in an image, as the engine handed it out. `image`: an id; under a name there may be another tomorrow."""
-    with suppress(OSError):
-        return _place(image).read_bytes()
-    return None
-
-
-def remember(image: str, archive: bytes) -> None:
-    """Keep it for the next container; the oldest are dropped. Where nothing can be kept, the engine is asked again."""
-    if not image.startswith("sha256:"):
-        return
-    place = _place(image)
-    draft = place.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(archive)
-        draft.replace(place)
-        for old in sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_REMEMBERED]:
-            old.unlink()
-
-
-def forget(image: str) -> None:
-    """The image is gone."""
-    with suppress(OSError):
-        _place(image).unlink()
-
-
-def _place(image: str) -> Path:
-    return cache_dir("passwd", f"{image.replace(':', '-').replace('/', '-')}.tar")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from tesseract.backends.docker import passwd
+from tesseract.backends.docker import remembered
 from tesseract.backends.http import EngineApi, quote
 from tesseract.backends.inspect import image_info
 from tesseract.backends.spec import ImageInfo
@@ -80,4 +80,4 @@ def _layers(found: ImageInfo) -> list[str]:
 
 def _delete(api: EngineApi, reference: str) -> None:
     api.request("DELETE", f"/images/{quote(reference)}", params={"force": False}, timeout=600)
-    passwd.forget(reference)
+    remembered.forget(reference)
