@@ -23,11 +23,9 @@ if [ "$(cat $root/.packages 2>/dev/null)" != "$packages" ]; then
   echo $packages >$root/.packages
 fi
 for file in passwd group shadow subuid subgid resolv.conf hosts ssl/certs/ca-certificates.crt; do cp -L /etc/$file $root/etc/$file; done
-mkdir -p $root/.old $root/etc/cdi /etc/cdi $pin
-mountpoint -q $pin || { mount --bind $pin $pin; mount --make-private $pin; }
-if ! mountpoint -q $pin/mnt; then
-  : >$pin/mnt
-  unshare --mount=$pin/mnt --propagation private sh -ec '
+mkdir -p $root/.old $root/etc/cdi /etc/cdi
+if [ -n "$("$here/pin-namespace.sh" $pin)" ]; then
+  nsenter --mount=$pin/mnt sh -ec '
     cd "$1"
     mount --bind . .
     cd "$1"

@@ -9,6 +9,7 @@
 #                        fresh XDG_RUNTIME_DIR. The machine's own mounts stay as they are.
 set -euo pipefail
 user=${1:?usage: provision.sh USER}
+here=$(dirname "$(readlink -f "$0")")
 [ "$(id -u)" = 0 ] || { echo "provision.sh: must run as root" >&2; exit 2; }
 exec 9>/run/tesseract-dev.lock; flock 9
 
@@ -53,14 +54,11 @@ chmod 666 /dev/net/tun
 [ ! -e /dev/fuse ] || chmod 666 /dev/fuse
 
 pin=/run/tesseract-dev
-mkdir -p $pin
-mountpoint -q $pin || { mount --bind $pin $pin; mount --make-private $pin; }   # namespace files need a private mount
-if ! mountpoint -q $pin/mnt; then
-  : >$pin/mnt
-  unshare --mount=$pin/mnt --propagation private sh -ec '
+if [ -n "$("$here/pin-namespace.sh" $pin)" ]; then
+  nsenter --mount=$pin/mnt sh -ec '
     if [ ! -e /sys/fs/cgroup/cgroup.procs ]; then
       umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup
     fi
     mount --make-rshared /'
 fi
-nsenter --mount=$pin/mnt sh -s "$uid" "$gid" <"$(dirname "$(readlink -f "$0")")/runtime-dir.sh"
+nsenter --mount=$pin/mnt sh -s "$uid" "$gid" <"$here/runtime-dir.sh"
