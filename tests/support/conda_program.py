@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import os
 import subprocess
+import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import rattler
@@ -34,11 +36,24 @@ async def create() -> None:
     await rattler.install(records, options.prefix, cache_dir=Path(os.environ["CONDA_PKGS_DIRS"]), show_progress=False)
 
 
-asyncio.run(create())
-if pip:
+def install_with_pip() -> None:
     folder = options.file.resolve().parent
     with tempfile.NamedTemporaryFile("w", dir=folder, prefix="condaenv.", suffix=".requirements.txt") as file:
         file.write("\n".join(pip))
         file.flush()
         python = options.prefix / "bin/python"
         subprocess.run([python, "-m", "pip", "install", "-U", "-r", file.name], cwd=folder, check=True)
+
+
+status = 0
+try:
+    asyncio.run(create())
+    if pip:
+        install_with_pip()
+except Exception:
+    traceback.print_exc()
+    status = 1
+# Threads of rattler may still run, and crash an interpreter that takes itself down meanwhile.
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(status)
