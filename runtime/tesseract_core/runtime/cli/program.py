@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tesseract_core.runtime.cli import options
 from tesseract_core.runtime.cli.errors import EXIT_USAGE_ERROR, CommandFailed, UsageError, report_failure
@@ -266,10 +266,11 @@ class Program:
         except NotATesseract as error:
             raise CommandFailed(str(error)) from None
 
-    def serve(self, host: str, port: int, num_workers: int, uds: Path | None, parent_pipe_fd: int | None) -> int:
-        """Serve until a signal comes."""
+    def serve(self, host: str, port: int, num_workers: int, uds: Path | None, parent_pipe_fd: int | None) -> NoReturn:
+        """Serve until a signal comes, then end this process."""
         require_api_file()
         from tesseract_core.runtime.serve import serve
+        from tesseract_core.runtime.serve.processes import leave
 
         try:
             if parent_pipe_fd is not None:
@@ -280,7 +281,7 @@ class Program:
             serve(host, port, num_workers, uds=uds, parent_pipe_fd=parent_pipe_fd)
         except ValueError as error:
             raise CommandFailed(str(error)) from None
-        return 0
+        leave(0)  # nothing of the user's is in this process, whose end a container waits for
 
     def _attach_debugger(self) -> None:
         """In debug mode wait for a debugger, before the user's module is imported."""
