@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import multiprocessing
@@ -60,7 +61,7 @@ def run(
         default_signals()
         die_with_parent(parent)
 
-    os.register_at_fork(after_in_child=begin_worker)
+    os.register_at_fork(before=gc.freeze, after_in_child=begin_worker)
     # granian would spawn where that is Python's default, and the application is here already.
     multiprocessing.set_start_method("fork", force=True)
     logging.getLogger("_granian").addFilter(_no_advice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,7 @@ def fork(target: Callable[[], int]) -> int:
     of the parent's signal handlers and exit hooks.
     """
     parent = os.getpid()
+    gc.freeze()
     sys.stdout.flush()
     sys.stderr.flush()
     # A signal that reached the child before it has dropped the parent's handlers would be lost.
