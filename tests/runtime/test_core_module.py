@@ -181,7 +181,20 @@ class TestImports:
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     def test_cheap(self) -> None:
-        heavy = ["litestar", "granian", "mlflow", "fsspec", "s3fs", "requests", "lz4", "tesseract", "cyclopts", "jax"]
+        heavy = [
+            "numpy",
+            "pydantic",
+            "litestar",
+            "granian",
+            "mlflow",
+            "fsspec",
+            "s3fs",
+            "requests",
+            "lz4",
+            "tesseract",
+            "cyclopts",
+            "jax",
+        ]
         code = f"import sys, tesseract_core.runtime; print([m for m in {heavy} if m in sys.modules])"
         assert self.run(code).stdout.strip() == "[]"
 

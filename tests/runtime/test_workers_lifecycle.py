@@ -121,6 +121,18 @@ def test_a_signal_during_the_import_stops_the_server(tmp_path: Path) -> None:
     assert not alive(children)
 
 
+def test_the_death_of_the_http_side_during_the_import_ends_the_server(tmp_path: Path) -> None:
+    note = tmp_path / "importing"
+    prelude = f"import pathlib, time\npathlib.Path({str(note)!r}).touch()\ntime.sleep(600)"
+    server = start(write_api(tmp_path, prelude), tmp_path)
+    eventually(note.exists, "the module is imported")
+    children = descendants(server.process.pid)
+    os.kill(min(children), signal.SIGKILL)
+    assert server.process.wait(PATIENCE_S) == 1
+    assert "The HTTP process ended" in server.log
+    assert not alive(children)
+
+
 def test_a_taken_port_is_one_line_and_status_3(tmp_path: Path) -> None:
     with served(API, tmp_path / "first") as first:
         second = start(API, tmp_path / "second", port=first.port)

@@ -1,8 +1,10 @@
-"""What a `tesseract_api.py` imports: array types for its schemas. Needs NumPy and pydantic, and loads nothing else."""
+"""What a `tesseract_api.py` imports: array types for its schemas, which are loaded, with NumPy, when asked for."""
 
 import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-try:
+if TYPE_CHECKING:
     from tesseract_core.runtime.schema_types import (
         Array,
         Bool,
@@ -22,15 +24,6 @@ try:
         UInt32,
         UInt64,
     )
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] == "tesseract_core":
-        raise
-    print(
-        f"The Tesseract runtime needs the Python package {error.name!r}, which is not installed here. "
-        "Install it with: pip install tesseract-core[runtime]",
-        file=sys.stderr,
-    )
-    raise SystemExit(1) from error
 
 __all__ = [
     "Array",
@@ -51,3 +44,25 @@ __all__ = [
     "UInt32",
     "UInt64",
 ]
+
+for _package in ("numpy", "orjson", "pybase64", "pydantic"):
+    if find_spec(_package) is None:
+        print(
+            f"The Tesseract runtime needs the Python package {_package!r}, which is not installed here. "
+            "Install it with: pip install tesseract-core[runtime]",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tesseract_core.runtime import schema_types
+
+    globals().update({type_: getattr(schema_types, type_) for type_ in __all__})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

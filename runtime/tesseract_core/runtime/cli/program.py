@@ -179,6 +179,8 @@ class Program:
             return getattr(self, command.replace("-", "_"))()
         if len(tokens) == 1 and command not in FIXED_COMMANDS and not tokens[0].startswith("-"):
             return self.call(command, tokens[0])
+        if command == "serve" and (plain := options.parse_serve(tokens)) is not None:
+            self.serve(**plain)
         from tesseract_core.runtime.cli.app import build_app, parse
 
         # A lone dash would be taken for an option.
@@ -266,7 +268,14 @@ class Program:
         except NotATesseract as error:
             raise CommandFailed(str(error)) from None
 
-    def serve(self, host: str, port: int, num_workers: int, uds: Path | None, parent_pipe_fd: int | None) -> NoReturn:
+    def serve(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        num_workers: int = 1,
+        uds: Path | None = None,
+        parent_pipe_fd: int | None = None,
+    ) -> NoReturn:
         """Serve until a signal comes, then end this process."""
         require_api_file()
         from tesseract_core.runtime.serve import serve

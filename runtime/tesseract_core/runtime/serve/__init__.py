@@ -45,10 +45,9 @@ def serve(
             processes keep dying. After a signal the server drains, and the function returns.
     """
     from tesseract_core.runtime.serve.address import Address
-    from tesseract_core.runtime.serve.handler import Handler
     from tesseract_core.runtime.serve.supervisor import Supervisor
 
     address = Address(host, port, Path(uds).absolute() if uds else None)
-    status = Supervisor(Handler.load, address, num_workers, parent_pipe_fd).run()
+    status = Supervisor(address, num_workers, parent_pipe_fd).run()
     if status:
         raise SystemExit(status)

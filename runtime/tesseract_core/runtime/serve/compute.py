@@ -9,44 +9,19 @@ import os
 import signal
 import socket
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
-
-import orjson
 
 from tesseract_core.runtime import debugger
 from tesseract_core.runtime.serve.handler import Handler
+from tesseract_core.runtime.serve.messages import Announcement
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job
 from tesseract_core.runtime.user_module import NotATesseract
 
 
-@dataclass(frozen=True)
-class Announcement:
-    """What a compute process says once: what it offers, or why it cannot start."""
-
-    document: bytes = b""
-    endpoints: tuple[str, ...] = ()
-    error: str = ""
-
-    def encode(self) -> bytes:
-        return orjson.dumps((self.document.decode(), self.endpoints, self.error))
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return what `data` says; a process that died in the middle of it says nothing."""
-        try:
-            document, endpoints, error = orjson.loads(data)
-        except ValueError:
-            return cls()
-        return cls(document.encode(), tuple(endpoints), error)
-
-
-def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, *, debuggable: bool = False) -> int:
+def run(receiver: socket.socket, announce_fd: int, *, debuggable: bool = False) -> int:
     """Serve the queue until no HTTP worker is left; returns the exit status.
 
-    `load()` imports the user's module. An `Announcement` is written to the pipe `announce_fd`, which is then closed.
+    An `Announcement` is written to the pipe `announce_fd`, which is then closed.
     In debug mode the process that is `debuggable` starts the debugger first: there is one port for it.
     """
     for number in SHUTDOWN_SIGNALS:
@@ -56,7 +31,7 @@ def run(load: Callable[[], Handler], receiver: socket.socket, announce_fd: int, 
         debugger.listen()
     with open(announce_fd, "wb") as announce:
         try:
-            handler = load()
+            handler = Handler.load()
         except BaseException as error:
             announce.write(Announcement(error=_explain(error)).encode())
             return 1

@@ -43,3 +43,24 @@ class Reply:
 
     def encode_head(self) -> bytes:
         return orjson.dumps((self.status, self.content_type, self.headers))
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a compute process says once: what it offers, or why it cannot start."""
+
+    document: bytes = b""
+    endpoints: tuple[str, ...] = ()
+    error: str = ""
+
+    def encode(self) -> bytes:
+        return orjson.dumps((self.document.decode(), self.endpoints, self.error))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Announcement:
+        """Return what `data` says; a process that died in the middle of it says nothing."""
+        try:
+            document, endpoints, error = orjson.loads(data)
+        except ValueError:
+            return cls()
+        return cls(document.encode(), tuple(endpoints), error)

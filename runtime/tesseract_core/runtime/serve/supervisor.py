@@ -14,13 +14,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from contextlib import suppress
 
 from tesseract_core.runtime.config import get_config
-from tesseract_core.runtime.serve import compute
 from tesseract_core.runtime.serve.address import Address, AddressUnavailable, claim, is_loopback
-from tesseract_core.runtime.serve.compute import Announcement
-from tesseract_core.runtime.serve.handler import Handler
+from tesseract_core.runtime.serve.messages import Announcement
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, describe_exit, fork
 from tesseract_core.runtime.serve.queue import make_queue
 
@@ -38,16 +36,14 @@ class StartFailed(Exception):
 class Supervisor:
     """Runs one server from its start to its end."""
 
-    def __init__(
-        self, load: Callable[[], Handler], address: Address, num_workers: int, parent_pipe_fd: int | None = None
-    ) -> None:
-        self._load = load
+    def __init__(self, address: Address, num_workers: int, parent_pipe_fd: int | None = None) -> None:
         self._address = address
         self._num_workers = num_workers
         self._parent_pipe_fd = parent_pipe_fd
         self._config = get_config()
         self._sender, self._receiver = make_queue()
         self._http_pid = 0
+        self._serving = False
         self._starting: dict[int, tuple[int, bytearray]] = {}  # pipe → pid and what came through it
         self._computing: dict[int, int] = {}  # pid → number of the worker
         self._failed_starts = 0
@@ -61,18 +57,15 @@ class Supervisor:
         self._listen_for_signals()
         try:
             self._address = claim(self._address)
+            # Its imports and ours take equally long, so it starts before we know what it is to serve.
+            self._fork_http()
             for worker in range(self._num_workers):
                 self._fork_compute(worker)
-            # Meanwhile the compute processes import the user's module.
-            from tesseract_core.runtime.serve import http_server
-
             first = self._first_announcement()
             if first is None:
                 return 0
             claim(self._address)
-            self._http_pid = fork(lambda: self._run_http(http_server.run, first))
-            # From here on only the HTTP processes can send, so their end is the end of the queue.
-            self._sender.close()
+            self._begin_serving(first)
             self._greet()
             return self._supervise()
         except AddressUnavailable as error:
@@ -86,15 +79,50 @@ class Supervisor:
 
     # Start
 
+    def _fork_http(self) -> None:
+        read_fd, write_fd = os.pipe()
+        self._announce = os.fdopen(write_fd, "wb")
+
+        def target() -> int:
+            self._receiver.close()
+            self._announce.close()
+            from tesseract_core.runtime.serve import http_server
+
+            with open(read_fd, "rb") as announced:
+                first = Announcement.decode(announced.read())
+            if not first.document:  # main has ended before there was anything to serve
+                return 0
+            return http_server.run(
+                self._sender,
+                first.document,
+                first.endpoints,
+                address=self._address,
+                num_workers=self._num_workers,
+                config=self._config,
+            )
+
+        self._http_pid = fork(target)
+        os.close(read_fd)
+        # Only the HTTP processes can send, so their end is the end of the queue.
+        self._sender.close()
+
+    def _begin_serving(self, first: Announcement) -> None:
+        self._serving = True
+        with suppress(BrokenPipeError), self._announce:  # if it has died, that is noticed next
+            self._announce.write(first.encode())
+
     def _fork_compute(self, worker: int) -> None:
+        # Imported once, by us, and shared by all compute processes; not by the HTTP process, which has no use for it.
+        from tesseract_core.runtime.serve import compute
+
         read_fd, write_fd = os.pipe()
 
         def target() -> int:
-            self._sender.close()
+            self._announce.close()
             os.close(read_fd)
             for other in self._starting:
                 os.close(other)
-            return compute.run(self._load, self._receiver, write_fd, debuggable=worker == 0)
+            return compute.run(self._receiver, write_fd, debuggable=worker == 0)
 
         pid = fork(target)
         os.close(write_fd)
@@ -103,25 +131,14 @@ class Supervisor:
         self._computing[pid] = worker
         self._poll.register(read_fd, select.POLLIN)
 
-    def _run_http(self, run: Callable[..., int], first: Announcement) -> int:
-        self._receiver.close()
-        for other in self._starting:
-            os.close(other)
-        return run(
-            self._sender,
-            first.document,
-            first.endpoints,
-            address=self._address,
-            num_workers=self._num_workers,
-            config=self._config,
-        )
-
     def _first_announcement(self) -> Announcement | None:
         """Wait until one compute process has imported the user's module; None if we are told to stop before."""
         while not self._stopping:
             for announcement in self._wait():
                 return announcement
-            self._reap()
+            status = self._reap()
+            if status is not None:
+                raise StartFailed(f"The HTTP process ended with status {status} before it served")
         return None
 
     def _read_announcements(self, ready: list[int]) -> list[Announcement]:
@@ -146,7 +163,7 @@ class Supervisor:
     def _start_failed(self, pid: int, error: str) -> None:
         self._failed_starts += 1
         reason = error.rstrip() or f"The compute process (pid {pid}) died while it imported the Tesseract"
-        if not self._http_pid:
+        if not self._serving:
             raise StartFailed(reason)
         if self._failed_starts >= _MAX_FAILED_STARTS:
             raise StartFailed(f"{reason}\nThe compute process failed to start {_MAX_FAILED_STARTS} times; giving up")
@@ -203,7 +220,7 @@ class Supervisor:
             starting = any(pid == other for other, _ in self._starting.values())
             if not starting:
                 print(f"The compute process (pid {pid}) {describe_exit(status)}", file=sys.stderr, flush=True)
-            if self._http_pid:
+            if self._serving:
                 self._fork_compute(worker)
         if self._http_pid:
             ended, status = os.waitpid(self._http_pid, os.WNOHANG)
@@ -242,7 +259,6 @@ class Supervisor:
         if self._http_pid:
             os.kill(self._http_pid, signal.SIGKILL)
             os.waitpid(self._http_pid, 0)
-        self._sender.close()
         deadline = time.monotonic() + _GRACE_S
         while self._computing:
             for pid in list(self._computing):
