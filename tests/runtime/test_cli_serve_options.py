@@ -46,7 +46,7 @@ def test_plain_options_mean_what_the_parser_says(words: str) -> None:
     plainly, parsed = Recorder(), Recorder()
     values = options.parse_serve(words.split())
     assert values is not None
-    plainly.serve(**values)  # type: ignore[arg-type]
+    plainly.serve(**values)
     parse(build_app(parsed), ["serve", *words.split()])()
     assert plainly.served == parsed.served
 

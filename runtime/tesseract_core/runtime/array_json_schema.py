@@ -52,7 +52,7 @@ class CudaIpcArrayData(BaseModel):
     compression: None = None
 
 
-_DATA = {
+_DATA: dict[str, type[BaseModel]] = {
     "binref": BinrefArrayData,
     "base64": Base64ArrayData,
     "json": JsonArrayData,

@@ -155,7 +155,7 @@ class _Layer:
         seen = _environment()
         if self._config is None or seen != self._seen:
             # An empty variable counts as unset, as compose files leave them.
-            values = {
+            values: dict[str, Any] = {
                 field: value
                 for field, name in _ENV_NAMES.items()
                 if field not in self.overrides and (value := os.environ.get(name))

@@ -240,7 +240,7 @@ def _abstract_eval(api_module: ModuleType, factory: SchemaFactory) -> Endpoint:
     def abstract_eval(payload: Any) -> BaseModel:
         result = _call("abstract_eval", payload, user_function, payload.inputs)
         # Fields of a model are known by name, whatever their aliases are.
-        by_name = {"by_name": True, "by_alias": False} if isinstance(result, BaseModel) else {}
+        by_name: dict[str, Any] = {"by_name": True, "by_alias": False} if isinstance(result, BaseModel) else {}
         return schemas.result.model_validate(_as_fields(result), **by_name)
 
     return _endpoint(

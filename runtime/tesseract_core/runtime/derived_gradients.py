@@ -132,7 +132,8 @@ def jacobian_from_jvp(
             sample = np.asarray(first[out])
             block = np.zeros((*sample.shape, *value.shape), sample.dtype)
             for index, product in columns:
-                block[(..., *index)] = product[out]
+                at: Any = (..., *index)
+                block[at] = product[out]
             jacobian[out][path] = block
     return jacobian
 

@@ -119,7 +119,7 @@ def is_absolute_path(path: PathLike) -> bool:
 def join_paths(*paths: PathLike) -> str:
     """Join paths; what precedes an absolute path or URL is dropped."""
     joined = ""
-    for path in map(os.fspath, paths):
+    for path in [os.fspath(path) for path in paths]:
         if is_absolute_path(path) or not joined:
             joined = path
         elif is_url(joined):

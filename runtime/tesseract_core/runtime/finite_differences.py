@@ -68,7 +68,8 @@ def finite_difference_jacobian(
     else:
         for path, index, change in problem.element_differences(base):
             for out, value in change.items():
-                jacobian[out][path][(..., *index)] = value
+                at: Any = (..., *index)
+                jacobian[out][path][at] = value
     return jacobian
 
 

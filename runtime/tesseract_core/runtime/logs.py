@@ -170,8 +170,8 @@ class StdioCapture:
             stream.reconfigure(line_buffering=True)
         self._diversions = ExitStack()
         if self._sink is not None:
-            for stream in (sys.stdout, sys.stderr):
-                self._diversions.enter_context(_sink_diverted(stream, self._saved[stream.fileno()], self))
+            for diverted in (sys.stdout, sys.stderr):
+                self._diversions.enter_context(_sink_diverted(diverted, self._saved[diverted.fileno()], self))
         self._read_fd, write_fd = os.pipe()
         os.set_blocking(self._read_fd, False)
         for fd in self._saved:

@@ -113,16 +113,17 @@ def _response(description: str, schema: JsonSchemaValue) -> dict[str, Any]:
 
 def _schemas(
     endpoints: Sequence[Callable[..., Any]],
-) -> tuple[dict[tuple[str, str], JsonSchemaValue], dict[str, JsonSchemaValue]]:
+) -> tuple[dict[tuple[str, JsonSchemaMode], JsonSchemaValue], dict[str, JsonSchemaValue]]:
     """References to the payload (mode `validation`) and result (`serialization`) of each endpoint, and components."""
     wanted: list[tuple[Any, JsonSchemaMode, Any]] = []
     for endpoint in endpoints:
         if "payload" in endpoint.__annotations__:
-            for annotation, mode in (("payload", "validation"), ("return", "serialization")):
+            modes: tuple[tuple[str, JsonSchemaMode], ...] = (("payload", "validation"), ("return", "serialization"))
+            for annotation, mode in modes:
                 model: type[BaseModel] = endpoint.__annotations__[annotation]
                 wanted.append((endpoint.__name__, mode, model.__pydantic_core_schema__))
     references, components = _Generator(ref_template=_REF_TEMPLATE).generate_definitions(wanted)
-    return dict(references), {**components, **_ERROR_SCHEMAS}
+    return dict(references), {str(name): schema for name, schema in components.items()} | _ERROR_SCHEMAS
 
 
 class _Generator(GenerateJsonSchema):

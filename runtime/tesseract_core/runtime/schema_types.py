@@ -32,6 +32,10 @@ _NO_FLAGS = ArrayFlags(0)
 
 
 class _ArrayMeta(type):
+    expected_shape: ae.AnyShape
+    expected_dtype: str | None
+    flags: ArrayFlags
+
     def __repr__(cls) -> str:
         if cls is PydanticArrayAnnotation:
             return cls.__name__
@@ -139,7 +143,7 @@ def validate_array(
 @cache
 def _array_type(shape: ae.AnyShape, dtype: str | None, flags: ArrayFlags = _NO_FLAGS) -> type[PydanticArrayAnnotation]:
     body = {"expected_shape": shape, "expected_dtype": dtype, "flags": flags, "__module__": __name__}
-    made = _ArrayMeta("Array", (PydanticArrayAnnotation,), body)
+    made: Any = _ArrayMeta("Array", (PydanticArrayAnnotation,), body)
     # Names of generic models that are parametrised with it are made of this.
     made.__name__ = made.__qualname__ = made.schema_name()
     return made

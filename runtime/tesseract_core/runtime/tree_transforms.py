@@ -127,7 +127,7 @@ def filter_func(
         if input_paths is not None:
             if len(args) != len(input_paths):
                 raise ValueError(f"Expected {len(input_paths)} values, one for each input path, got {len(args)}")
-            values = dict(zip(input_paths, args, strict=True))
+            values: Mapping[str, Any] = dict(zip(input_paths, args, strict=True))
         elif len(args) != 1:
             raise ValueError(f"Expected one dict of values by path, got {len(args)} arguments")
         elif not isinstance(args[0], Mapping):
@@ -147,6 +147,9 @@ def is_arraylike(value: Any) -> bool:
 
 def _child(tree: Any, op: PathOp) -> Any:
     kind, key = op
+    if kind == "seq":
+        return tree[key]
+    key = str(key)
     if kind == "getattr":
         if isinstance(tree, Mapping):
             if key in tree:
@@ -154,8 +157,6 @@ def _child(tree: Any, op: PathOp) -> Any:
             if not hasattr(tree, key):
                 raise KeyError(key)
         return getattr(tree, key)
-    if kind == "seq":
-        return tree[key]
     # Keys in a path are text; a mapping may have others, such as integers.
     return tree[key if key in tree else _matching_key(tree, key)]
 
@@ -179,7 +180,7 @@ def _replaced(tree: Any, ops: Sequence[PathOp], value: Any) -> Any:
         changed: Any = copy.copy(tree) if isinstance(tree, dict) else dict(tree)
         changed[key] = value
         return changed
-    if kind == "seq":
+    if isinstance(key, int):
         items = list(tree)
         items[key] = value
         if isinstance(tree, tuple):

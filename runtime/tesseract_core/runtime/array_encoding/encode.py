@@ -76,7 +76,9 @@ def _json_numbers(array: np.ndarray) -> Any:
     if array.dtype.kind == "c":
         return _nested_strings(array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        array = np.where(np.isfinite(array), array.astype(object), None)
+        boxed = array.astype(object)
+        boxed[~np.isfinite(array)] = None
+        return boxed.tolist()
     return array.tolist()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -66,12 +67,12 @@ def parse(tokens: Sequence[str]) -> dict[str, str | bool] | None:
     return values
 
 
-def parse_serve(tokens: Sequence[str]) -> dict[str, str | int] | None:
+def parse_serve(tokens: Sequence[str]) -> dict[str, Any] | None:
     """The options of `serve` by the name of their parameter; None as for `parse`.
 
     The parser costs a tenth of a server's start, and containers are started with nothing but a host and numbers.
     """
-    values: dict[str, str | int] = {}
+    values: dict[str, Any] = {}
     for name, value in zip(tokens[::2], tokens[1::2], strict=False):
         if name == "--host" and not value.startswith("-"):
             values["host"] = value

@@ -27,7 +27,7 @@ class RunRecord:
         name = directory.path.name
         self._directory = directory
         self._start = time.monotonic()
-        self._content = {
+        self._content: dict[str, str | float | None] = {
             "run_id": name.removeprefix("run_") if name.startswith("run_") else None,
             "endpoint": endpoint,
             "started": datetime.now().isoformat(timespec="seconds"),

@@ -173,7 +173,7 @@ class _Stripper(Rewriter):
         if _holds_structure(annotation):
             return tuple(item for item in metadata if type(item) not in _VALIDATORS)
         # What a validator makes of a plain value may be of another type, or out of the bounds that it was checked for.
-        return (*metadata, SkipValidation())
+        return (*metadata, SkipValidation())  # type: ignore[type-arg]
 
 
 def _holds_structure(annotation: Any) -> bool:
@@ -203,7 +203,7 @@ def abstract_default(value: Any, annotation: Any) -> Any:
     array_type = _array_member(annotation)
     if is_arraylike(value) or (array_type is not None and not isinstance(value, Mapping)):
         array = value if is_arraylike(value) else np.asarray(value, array_type and array_type.expected_dtype)
-        return ShapeDType(shape=tuple(array.shape), dtype=str(array.dtype))
+        return ShapeDType.model_validate({"shape": tuple(array.shape), "dtype": str(array.dtype)})
     if isinstance(value, Mapping):
         items = zip(value.items(), _item_types(value, annotation), strict=False)
         return {key: abstract_default(item, item_type) for (key, item), item_type in items}

@@ -20,7 +20,7 @@ from tesseract_core.runtime.tree_transforms import get_at_path
 
 Location = tuple[str, ...]
 
-_ANY_ARRAY = Array[..., None]
+_ANY_ARRAY: Any = Array[..., None]
 _VECTOR = TypeAdapter(dict[str, _ANY_ARRAY]).core_schema
 _MATRIX = TypeAdapter(dict[str, dict[str, _ANY_ARRAY]]).core_schema
 
@@ -175,7 +175,7 @@ def _each(title: str, value: Mapping[str, Any], validate: Callable[[str, Any], A
                 for problem in error.errors(include_url=False)
             ]
         except (PydanticCustomError, PydanticKnownError) as error:
-            problems.append(InitErrorDetails(type=error, loc=(path,), input=item))
+            problems.append(InitErrorDetails(type=error, loc=(path,), input=item))  # type: ignore[typeddict-item]
         except ValueError as error:
             problems.append(
                 InitErrorDetails(type=PydanticCustomError("value_error", _literal(str(error))), loc=(path,), input=item)

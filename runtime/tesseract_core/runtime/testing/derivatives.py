@@ -94,7 +94,8 @@ class Derivatives:
         """The same as a gradient endpoint has it."""
         match endpoint:
             case "jacobian":
-                return self._part(out, np.asarray(self._jacobian(path)[out][path])[(..., *idx)])
+                at: Any = (..., *idx)
+                return self._part(out, np.asarray(self._jacobian(path)[out][path])[at])
             case "jacobian_vector_product":
                 return self._part(out, np.asarray(self._jvp(path, idx)[out]))
             case "vector_jacobian_product":

@@ -16,8 +16,9 @@ import numpy as np
 
 from tesseract_core.runtime.config import override_config, snapshot_config
 from tesseract_core.runtime.core import create_endpoints
+from tesseract_core.runtime.finite_differences import Index
 from tesseract_core.runtime.mpa import start_run
-from tesseract_core.runtime.testing.derivatives import GRADIENT_ENDPOINTS, Derivatives, Index, chosen
+from tesseract_core.runtime.testing.derivatives import GRADIENT_ENDPOINTS, Derivatives, chosen
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ class CliConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    input_path: str | None = Field(None, description="Directory to use as input path.")
-    volume_mounts: list[str] | None = Field(None, description="Volumes to mount.")
-    user: str | None = Field(None, description="User to run as.")
+    input_path: str | None = Field(default=None, description="Directory to use as input path.")
+    volume_mounts: list[str] | None = Field(default=None, description="Volumes to mount.")
+    user: str | None = Field(default=None, description="User to run as.")
 
 
 class TestSpec(BaseModel):
