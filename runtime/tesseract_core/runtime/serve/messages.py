@@ -1,6 +1,6 @@
-"""What travels between the HTTP side and the code that computes: one request head and one reply.
+"""What travels between the HTTP side and the code that computes: one announcement, then request heads and replies.
 
-Both are plain values, so that the same handler serves a compute process behind the queue and the in-process ASGI app.
+All are plain values, so that the same handler serves a compute process behind the queue and the in-process ASGI app.
 """
 
 from __future__ import annotations
