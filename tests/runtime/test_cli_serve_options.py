@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tesseract_core.runtime.cli import options
 from tesseract_core.runtime.cli.app import build_app, parse
 from tesseract_core.runtime.cli.errors import UsageError
 from tesseract_core.runtime.cli.program import Program
+from tesseract_core.runtime.serve import serve
 
 pytestmark = pytest.mark.fast
 
@@ -18,17 +20,12 @@ class Recorder(Program):
 
     def __init__(self) -> None:
         super().__init__(result_fd=1)
-        self.served: tuple[Any, ...] = ()
+        self.served: dict[str, Any] = {}
 
-    def serve(  # type: ignore[override]
-        self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
-        num_workers: int = 1,
-        uds: Any = None,
-        parent_pipe_fd: Any = None,
-    ) -> int:
-        self.served = (host, port, num_workers, uds, parent_pipe_fd)
+    def serve(self, parent_pipe_fd: int | None = None, **where: Any) -> int:  # type: ignore[override]
+        bound = inspect.signature(serve).bind(**where, parent_pipe_fd=parent_pipe_fd)
+        bound.apply_defaults()
+        self.served = bound.arguments
         return 0
 
 
@@ -79,7 +76,7 @@ def test_variables_are_the_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.parse_serve(["--host", "localhost"]) is None
     recorder = Recorder()
     parse(build_app(recorder), ["serve", "--host", "localhost"])()
-    assert recorder.served[:2] == ("localhost", 9000)
+    assert (recorder.served["host"], recorder.served["port"]) == ("localhost", 9000)
 
 
 def test_a_wrong_port_is_named() -> None:

@@ -129,7 +129,7 @@ def test_the_death_of_the_http_side_during_the_import_ends_the_server(tmp_path: 
     children = descendants(server.process.pid)
     os.kill(min(children), signal.SIGKILL)
     assert server.process.wait(PATIENCE_S) == 1
-    assert "The HTTP process ended" in server.log
+    assert "The HTTP process was killed by signal 9" in server.log
     assert not alive(children)
 
 

@@ -60,8 +60,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from tesseract_core.runtime import schema_types
 
-    globals().update({type_: getattr(schema_types, type_) for type_ in __all__})
-    return globals()[name]
+    value = getattr(schema_types, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -132,8 +132,7 @@ def jacobian_from_jvp(
             sample = np.asarray(first[out])
             block = np.zeros((*sample.shape, *value.shape), sample.dtype)
             for index, product in columns:
-                at: Any = (..., *index)
-                block[at] = product[out]
+                block[(..., *index)] = product[out]  # type: ignore[index]
             jacobian[out][path] = block
     return jacobian
 

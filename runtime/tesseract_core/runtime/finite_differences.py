@@ -68,8 +68,7 @@ def finite_difference_jacobian(
     else:
         for path, index, change in problem.element_differences(base):
             for out, value in change.items():
-                at: Any = (..., *index)
-                jacobian[out][path][at] = value
+                jacobian[out][path][(..., *index)] = value  # type: ignore[index]
     return jacobian
 
 

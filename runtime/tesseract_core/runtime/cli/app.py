@@ -168,7 +168,7 @@ def _serve(program: "Program") -> Callable[..., int]:
         uds: Annotated[Path | None, _option("serve", "uds", "Unix socket to listen on instead.")] = None,
         parent_pipe_fd: Annotated[int | None, Parameter(name="--parent-pipe-fd", show=False)] = None,
     ) -> int:
-        return program.serve(host, port, num_workers, uds, parent_pipe_fd)
+        return program.serve(parent_pipe_fd, host=host, port=port, num_workers=num_workers, uds=uds)
 
     return serve
 

@@ -68,7 +68,7 @@ def parse(tokens: Sequence[str]) -> dict[str, str | bool] | None:
 
 
 def parse_serve(tokens: Sequence[str]) -> dict[str, Any] | None:
-    """The options of `serve` by the name of their parameter; None as for `parse`.
+    """The given options of `serve` by the name of their parameter; None as for `parse`.
 
     The parser costs a tenth of a server's start, and containers are started with nothing but a host and numbers.
     """

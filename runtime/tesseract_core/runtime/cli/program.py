@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -268,15 +267,8 @@ class Program:
         except NotATesseract as error:
             raise CommandFailed(str(error)) from None
 
-    def serve(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
-        num_workers: int = 1,
-        uds: Path | None = None,
-        parent_pipe_fd: int | None = None,
-    ) -> NoReturn:
-        """Serve until a signal comes, then end this process."""
+    def serve(self, parent_pipe_fd: int | None = None, **where: Any) -> NoReturn:
+        """Serve `where` (arguments of `serve.serve`) until a signal comes, then end this process."""
         require_api_file()
         from tesseract_core.runtime.serve import serve
         from tesseract_core.runtime.serve.processes import leave
@@ -287,7 +279,7 @@ class Program:
         except (OSError, OverflowError):
             raise UsageError(f"Invalid value for --parent-pipe-fd: {parent_pipe_fd} is not open", "serve") from None
         try:
-            serve(host, port, num_workers, uds=uds, parent_pipe_fd=parent_pipe_fd)
+            serve(**where, parent_pipe_fd=parent_pipe_fd)
         except ValueError as error:
             raise CommandFailed(str(error)) from None
         leave(0)  # nothing of the user's is in this process, whose end a container waits for

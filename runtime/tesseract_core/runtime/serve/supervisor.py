@@ -138,7 +138,7 @@ class Supervisor:
                 return announcement
             status = self._reap()
             if status is not None:
-                raise StartFailed(f"The HTTP process ended with status {status} before it served")
+                raise StartFailed(f"The HTTP process {describe_exit(status)} before it served")
         return None
 
     def _read_announcements(self, ready: list[int]) -> list[Announcement]:
@@ -189,7 +189,7 @@ class Supervisor:
         while True:
             status = self._reap()
             if status is not None:
-                return 0 if self._stopping else status or EXIT_FAILED
+                return 0 if self._stopping else os.waitstatus_to_exitcode(status) or EXIT_FAILED
             if self._stopping and deadline is None:
                 deadline = time.monotonic() + self._config.shutdown_timeout + _GRACE_S
                 os.kill(self._http_pid, signal.SIGTERM)
@@ -209,7 +209,7 @@ class Supervisor:
         return self._read_announcements([fd for fd in ready if fd in self._starting])
 
     def _reap(self) -> int | None:
-        """Replace compute processes that died; returns the HTTP process's exit status once it ended."""
+        """Replace compute processes that died; returns the HTTP process's wait status once it ended."""
         for pid in list(self._computing):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
@@ -227,7 +227,7 @@ class Supervisor:
             if ended:
                 self._http_pid = 0
                 self._drained = self._stopping
-                return os.waitstatus_to_exitcode(status)
+                return status
         return None
 
     # Signals and end

@@ -94,8 +94,7 @@ class Derivatives:
         """The same as a gradient endpoint has it."""
         match endpoint:
             case "jacobian":
-                at: Any = (..., *idx)
-                return self._part(out, np.asarray(self._jacobian(path)[out][path])[at])
+                return self._part(out, np.asarray(self._jacobian(path)[out][path])[(..., *idx)])  # type: ignore[arg-type]
             case "jacobian_vector_product":
                 return self._part(out, np.asarray(self._jvp(path, idx)[out]))
             case "vector_jacobian_product":
