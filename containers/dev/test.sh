@@ -5,7 +5,7 @@ cd "$(dirname "$(dirname "$(dirname "$(readlink -f "$0")")")")"
 
 if [ "$(id -u)" = 0 ]; then
   user=${TESSERACT_DEV_USER:-tesseract-dev}
-  export TESSERACT_DEV_PACKAGES="${TESSERACT_DEV_PACKAGES:-} chromium chromium-driver gcc libc6-dev openssh-client openssh-server rootlesskit docker-compose"
+  export TESSERACT_DEV_PACKAGES="${TESSERACT_DEV_PACKAGES:-} chromium chromium-driver gcc libc6-dev openssh-client openssh-server iproute2 rootlesskit docker-compose"
   containers/dev/provision.sh "$user"
   containers/dev/fake-gpus.sh 2 || true     # refused where there are real ones, which serve as well
   TESSERACT_DOCKER_TEST_HOST=$(containers/dev/docker-engine.sh start "$(id -gn "$user")"); export TESSERACT_DOCKER_TEST_HOST
