@@ -1,7 +1,7 @@
 """Every error that a user can meet, with its exit code.
 
     Exception
-    ├── UserError                       exit 1: something the user can mend; one clear line, ends with what to do next
+    ├── UserError                       exit 1: what the user can set right; one clear line, ends with what to do next
     │   ├── ValidationError             a project folder (config, API module) is wrong
     │   ├── InvalidValue                also ValueError: a value given by the user is malformed
     │   ├── StagingError                also RuntimeError: a file that a build needs is missing or named twice
@@ -29,13 +29,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tesseract_core.visible import visible_lines
+
 EXIT_USER_ERROR = 1
 EXIT_USAGE_ERROR = 2
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 
 
 class UserError(Exception):
-    """Something the user can mend. `str()` is the whole message; its last words say what to do next."""
+    """Something the user can set right. `str()` is the whole message; its last words say what to do next.
+
+    Messages quote names, engines and containers; what would steer a terminal is shown as its escape.
+    """
+
+    def __str__(self) -> str:
+        return visible_lines(super().__str__())
 
 
 class ValidationError(UserError):

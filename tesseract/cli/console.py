@@ -1,4 +1,7 @@
-"""What people read: log lines with prefixes, errors and usage hints. All of it goes to stderr."""
+"""What people read: log lines with prefixes, errors and usage hints. All of it goes to stderr.
+
+Only the first line of a message has a prefix, the others are indented: no text of others can pass for a line of ours.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
+
+from tesseract_core.visible import visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +48,17 @@ def _prefix(level: int) -> str:
     return f" {_COLOURS.get(level, '')}{sign}\033[0m " if in_colour(sys.stderr) else f" {sign} "
 
 
+def _message(level: int, text: str) -> str:
+    return _prefix(level) + _indented(text)
+
+
+def _indented(text: str) -> str:
+    return visible_lines(text).replace("\n", "\n     ")
+
+
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return _prefix(record.levelno) + super().format(record)
+        return _message(record.levelno, super().format(record))
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
@@ -112,15 +125,20 @@ def is_debug() -> bool:
 def user_error(error: Exception) -> None:
     """The message (with `--loglevel debug`: the traceback), then `Aborting`."""
     if is_debug():
-        sys.stderr.write("".join(traceback.format_exception(error)))
+        show_traceback(error)
     else:
-        sys.stderr.write(f"{_prefix(logging.ERROR)}{error}\n")
+        sys.stderr.write(_message(logging.ERROR, str(error)) + "\n")
     aborting("Aborting")
+
+
+def show_traceback(error: BaseException) -> None:
+    """The traceback, indented below its first line."""
+    sys.stderr.write(_indented("".join(traceback.format_exception(error)).rstrip("\n")) + "\n")
 
 
 def aborting(message: str) -> None:
     """The last line of a command that failed."""
-    sys.stderr.write(f"{_prefix(logging.CRITICAL)}{message}\n")
+    sys.stderr.write(_message(logging.CRITICAL, message) + "\n")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -134,7 +152,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def usage_error(usage: str, command: str, message: str) -> None:
     """Usage line, hint, and the message in a box."""
     width = max(24, min(100, shutil.get_terminal_size().columns))
-    lines = [line for part in message.splitlines() for line in textwrap.wrap(part, width - 4) or [""]]
+    parts = [visible(part) for part in message.splitlines()]
+    lines = [line for part in parts for line in textwrap.wrap(part, width - 4) or [""]]
     box = [f"╭─ Error {'─' * (width - 10)}╮", *(f"│ {line:<{width - 4}} │" for line in lines), f"╰{'─' * (width - 2)}╯"]
     sys.stderr.write("\n".join([usage, f"Try '{command} -h' for help.", *box, ""]))
 

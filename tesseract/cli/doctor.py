@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 from cyclopts import Parameter
+from tesseract_core.visible import visible
 
 from tesseract.cli import output
 from tesseract.cli.console import in_colour
@@ -63,9 +64,9 @@ def _print(one: Examined) -> None:
     sign = _SIGNS[one.finding.severity]
     if in_colour(sys.stdout):
         sign = f"\033[{_COLOURS[one.finding.severity]}m{sign}\033[0m"
-    print(f"{sign} {one.title}: {one.finding.message}")
+    print(f"{sign} {one.title}: {visible(one.finding.message)}")
     if one.finding.remediation:
-        print(f"    → {one.finding.remediation}")
+        print(f"    → {visible(one.finding.remediation)}")
     if one.fixed:
-        print(f"    mended: {one.fixed}")
+        print(f"    mended: {visible(one.fixed)}")
     sys.stdout.flush()

@@ -119,10 +119,9 @@ def _kept(text: str) -> str:
 
 
 def _report_bug(error: Exception) -> None:
-    text = "".join(traceback.format_exception(error))
     if console.is_debug():
-        sys.stderr.write(text)
+        console.show_traceback(error)
         where = "see the traceback above"
     else:
-        where = f"the traceback is in {_kept(text)}"
+        where = f"the traceback is in {_kept(''.join(traceback.format_exception(error)))}"
     console.aborting(f"Uncaught error, which is a bug of ours ({type(error).__name__}: {error}); {where}")

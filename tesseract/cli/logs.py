@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from tesseract.cli.options import switch
+from tesseract.cli.output import RawOutput
 from tesseract.serving import lookup
 
 
@@ -23,6 +23,6 @@ def logs(
     backend = lookup.engine()
     container = lookup.find_container(backend, name)
     chunks = backend.follow_logs(container.id) if follow else [backend.logs(container.id)]
+    show = RawOutput()
     for chunk in chunks:
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+        show(chunk)

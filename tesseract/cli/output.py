@@ -1,5 +1,7 @@
-"""What programs and people read on stdout: JSON and tables."""
+"""What programs and people read on stdout: JSON, tables, and what containers print."""
 
+import codecs
+import io
 import json
 import shutil
 import sys
@@ -7,6 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from tesseract_core.visible import visible, visible_lines
 
 Format = Annotated[
     Literal["table", "json"], Parameter(name=["--format", "-f"], metavar="FORMAT", help="How to print the result.")
@@ -15,12 +18,30 @@ Format = Annotated[
 
 def print_json(value: Any) -> None:
     """One JSON document and a newline."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.write(json.dumps(value).replace("\x7f", "\\u007f") + "\n")
+
+
+def print_lines(text: str) -> None:
+    """Text made here that quotes others, and a newline."""
+    sys.stdout.write(visible_lines(text) + "\n")
+
+
+class RawOutput:
+    """A sink for what a container prints: byte for byte in a pipe or file, shown safely on a terminal."""
+
+    def __init__(self) -> None:
+        bytewise = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._decoder = io.IncrementalNewlineDecoder(bytewise, translate=True) if sys.stdout.isatty() else None
+
+    def __call__(self, data: bytes) -> None:
+        shown = visible_lines(self._decoder.decode(data)).encode() if self._decoder else data
+        sys.stdout.buffer.write(shown)
+        sys.stdout.buffer.flush()
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they need to be; on a terminal, lines end at its edge."""
-    cells = [[" ".join(cell.split()) for cell in row] for row in [headers, *rows]]
+    cells = [[visible(" ".join(cell.split())) for cell in row] for row in [headers, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in cells:

@@ -8,6 +8,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tesseract_core.visible import visible
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -64,6 +66,7 @@ class BuildProgress:
 
 def describe(line: str) -> str | None:
     """What to show for a line of output, if it starts a step: `Installing requirements (9/17)`."""
+    line = visible(line)
     match = _STEP.match(line)
     if match is None:
         return line if line.startswith("Preparing ") else None

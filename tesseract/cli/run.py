@@ -1,7 +1,6 @@
 """`tesseract run`: one command of a Tesseract in a container that goes away; its result on stdout."""
 
 import logging
-import sys
 from enum import StrEnum
 from functools import partial
 from typing import Annotated
@@ -12,6 +11,7 @@ from tesseract import serving
 from tesseract.cli import runtime_help
 from tesseract.cli.console import LineLog, logger
 from tesseract.cli.options import DATA, ENGINE, GLOBAL, ContainerOptions, parse_env, split_words, switch
+from tesseract.cli.output import RawOutput
 from tesseract.errors import UsageError, UserError
 from tesseract.serving import process, readiness
 
@@ -113,18 +113,13 @@ def run(
     if help_:
         return runtime_help.forward(request)
     log = LineLog(logging.INFO, partial(runtime_help.reworded, image=image))
-    result = serving.run_once(request, _write, log)
+    result = serving.run_once(request, RawOutput(), log)
     log.close()
     if result.exit_status != 0:
         message = _failure(request, result, log)
         raise UserError(f"{message}\n{result.problem}" if result.problem else message)
     if result.problem is not None:
         raise result.problem
-
-
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
 
 
 def _failure(request: serving.RunRequest, result: serving.RunResult, log: LineLog) -> str:

@@ -7,6 +7,8 @@ import shutil
 import sys
 from dataclasses import replace
 
+from tesseract_core.visible import visible_lines
+
 from tesseract import serving
 from tesseract.errors import UserError
 
@@ -36,7 +38,7 @@ def forward(request: serving.RunRequest) -> None:
         output_file=None,
     )
     result = serving.run_once(asking, text.extend, text.extend)
-    sys.stderr.write(translate(text.decode(errors="replace"), request.image))
+    sys.stderr.write(visible_lines(translate(text.decode(errors="replace"), request.image)))
     if result.exit_status != 0:
         raise UserError(f"Error running Tesseract '{request.image}': --help ended with status {result.exit_status}.")
 

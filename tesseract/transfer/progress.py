@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tesseract_core.visible import visible
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -41,9 +43,10 @@ class _Display:
             return
         if self._bar is None:
             self._bar = _bar()
-            self._bar.add_task(self._title)
+            self._bar.add_task(visible(self._title))
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=f"{self._title}: {name}")
+        title = visible(f"{self._title}: {name}")
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, description=title)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError, from_json
 
+from tesseract_core.visible import visible, visible_lines
+
 
 def error_from_response(endpoint: str, status: int, body: bytes) -> Exception:
     """The exception for an answer with status ≥ 400.
@@ -15,7 +17,7 @@ def error_from_response(endpoint: str, status: int, body: bytes) -> Exception:
     """
     if status == 422 and (error := _validation_error(endpoint, body)):
         return error
-    return RuntimeError(f"Error {status} from Tesseract: {body.decode(errors='replace')}")
+    return RuntimeError(f"Error {status} from Tesseract: {visible_lines(body.decode(errors='replace'))}")
 
 
 def _validation_error(endpoint: str, body: bytes) -> ValidationError | None:
@@ -27,13 +29,13 @@ def _validation_error(endpoint: str, body: bytes) -> ValidationError | None:
 
 
 def _detail(item: dict[str, Any]) -> InitErrorDetails:
-    template, context = item["msg"], item.get("ctx")
+    template, context = visible_lines(item["msg"]), item.get("ctx")
     # pydantic fills `{key}` in a message from the context, and offers no escape. A message that happens to hold such a
     # text is passed as a value of the context instead, which is filled in last and never looked at again.
     if context and any(f"{{{key}}}" in template for key in context):
         template, context = "{message}", {**context, "message": template}
     return {
         "type": PydanticCustomError(item["type"], template, context),
-        "loc": tuple(item["loc"]),
+        "loc": tuple(visible(part) if isinstance(part, str) else part for part in item["loc"]),
         "input": item.get("input"),
     }

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from tesseract_core.visible import visible_lines
+
 LogSink = Callable[[str], None]
 
 _FIRST_DELAY, _LAST_DELAY = 0.001, 0.1  # seconds between looks at the file
@@ -23,7 +25,7 @@ def sink_for(stream_logs: bool | LogSink) -> LogSink | None:
     if callable(stream_logs):
         return stream_logs
     if stream_logs is True:
-        return lambda line: print(line, file=sys.stderr, flush=True)
+        return lambda line: print(visible_lines(line), file=sys.stderr, flush=True)
     if stream_logs is False:
         return None
     raise ValueError(f"stream_logs must be True, False or a callable, got {stream_logs!r}")
