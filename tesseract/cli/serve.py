@@ -54,6 +54,12 @@ def serve(
         list[str] | None,
         switch(metavar="NAME", group=NETWORK, help="Further Host header to accept, repeatable; * accepts any."),
     ] = None,
+    allowed_origin: Annotated[
+        list[str] | None,
+        switch(
+            metavar="ORIGIN", group=NETWORK, help="Web page that may call (https://host:port), repeatable; * is any."
+        ),
+    ] = None,
     num_workers: Annotated[
         int,
         Parameter(
@@ -110,6 +116,7 @@ def serve(
             socket=socket,
             token=token if token is not None else os.environ.get("TESSERACT_TOKEN") or None,
             allowed_hosts=allowed_host or (),
+            allowed_origins=allowed_origin or (),
         )
     )
     _explain(served)

@@ -7,6 +7,8 @@ import posixpath
 import re
 from collections.abc import Sequence
 
+from tesseract_core.authority import is_allowance
+
 from tesseract.backends.spec import Mount
 from tesseract.errors import InvalidValue
 from tesseract.serving.requests import ServeRequest
@@ -23,6 +25,12 @@ def check_server(request: ServeRequest) -> None:
             f"Invalid host IP '{request.host_ip}': must be an address of this machine, for example 127.0.0.1, or "
             "0.0.0.0 for all of them."
         ) from None
+    for origin in request.allowed_origins:
+        if not is_allowance(origin):
+            raise InvalidValue(
+                f"Invalid origin '{origin}': must be the beginning of a page's address, https://lab.example.org:8443 "
+                "for example, or * for all pages."
+            )
     if request.token is not None and not re.fullmatch(r"[\x21-\x7e]+", request.token):
         raise InvalidValue("Invalid token: must be one or more ASCII characters without spaces; auto makes one.")
 

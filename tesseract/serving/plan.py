@@ -85,6 +85,9 @@ def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> Cont
     env |= _option_variables(request)
     env["TESSERACT_GPU_TRANSPORT"] = _gpu_transport(request, env)
     env["TESSERACT_ALLOWED_HOSTS"] = ",".join(_allowed_hosts(request, name, network, host, env))
+    if request.allowed_origins:
+        named = env.get("TESSERACT_ALLOWED_ORIGINS", "").split(",")
+        env["TESSERACT_ALLOWED_ORIGINS"] = ",".join(filter(None, dict.fromkeys([*request.allowed_origins, *named])))
     if request.token:
         env["TESSERACT_TOKEN"] = request.token
     if request.debugger:

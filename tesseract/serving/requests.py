@@ -20,7 +20,7 @@ DEFAULT_STARTUP_TIMEOUT = 30.0
 _READERS: dict[str, Callable[[str, object], Any]] = {
     **dict.fromkeys(("network", "network_alias", "user", "userns", "memory", "output_format"), values.text),
     **dict.fromkeys(("host_ip", "port", "token", "gpu_transport", "output_file"), values.text),
-    **dict.fromkeys(("volumes", "gpus", "args", "allowed_hosts"), values.texts),
+    **dict.fromkeys(("volumes", "gpus", "args", "allowed_hosts", "allowed_origins"), values.texts),
     **dict.fromkeys(("input_path", "output_path"), values.path),
     "engine_args": values.words,
     "environment": values.variables,
@@ -93,6 +93,7 @@ class ServeRequest(ContainerRequest):
         socket: Listen on a Unix socket that only the caller can reach, instead of a TCP port.
         token: Bearer token that clients must send; `auto` makes one.
         allowed_hosts: Further values accepted in the Host header; `*` switches the check off.
+        allowed_origins: Web pages of other sites that may call, as `https://host:port`; `*` are all of them.
     """
 
     host_ip: str = "127.0.0.1"
@@ -106,6 +107,7 @@ class ServeRequest(ContainerRequest):
     socket: bool = False
     token: str | None = None
     allowed_hosts: Sequence[str] = ()
+    allowed_origins: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

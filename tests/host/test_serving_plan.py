@@ -43,7 +43,15 @@ SERVE_REQUESTS: dict[str, tuple[dict[str, Any], plan.Host]] = {
         },
         replace(HOST, port=8080),
     ),
-    "named_network": ({"network": "lab", "network_alias": "solver", "allowed_hosts": ["tess.example.org"]}, HOST),
+    "named_network": (
+        {
+            "network": "lab",
+            "network_alias": "solver",
+            "allowed_hosts": ["tess.example.org"],
+            "allowed_origins": ["https://lab.example.org"],
+        },
+        HOST,
+    ),
     "everyone": ({"host_ip": "0.0.0.0", "token": "sesame"}, HOST),
     "host_network_debugger": (
         {"network": "host", "debug": True, "debugger": True},
@@ -135,6 +143,8 @@ def test_refused(settings: dict[str, Any], message: str) -> None:
         ({"host_ip": "localhost"}, "for example 127.0.0.1"),
         ({"token": ""}, "Invalid token: must be one or more ASCII characters"),  # it would protect nothing
         ({"token": "übermut"}, "Invalid token"),
+        ({"allowed_origins": ["lab.example.org"]}, "Invalid origin 'lab.example.org'"),
+        ({"allowed_origins": ["*", "https://a.example/page"]}, "https://lab.example.org:8443 for example"),
     ],
 )
 def test_refused_before_anything_is_looked_at(settings: dict[str, Any], message: str) -> None:

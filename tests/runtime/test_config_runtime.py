@@ -81,6 +81,15 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert get_config().allowed_references == ("url", "image")
 
 
+def test_origins_are_what_browsers_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESSERACT_ALLOWED_ORIGINS", "https://a.example:8443, http://localhost/,null,*")
+    assert get_config().allowed_origins == ("https://a.example:8443", "http://localhost/", "null", "*")
+    for wrong in ("a.example", "https://a.example/page", "https://*.example.org/x", "http://"):
+        monkeypatch.setenv("TESSERACT_ALLOWED_ORIGINS", wrong)
+        with pytest.raises(ValidationError, match="no origin of a web page; write it like https://"):
+            get_config()
+
+
 def test_mlflow_run_extra_args_are_a_python_literal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESSERACT_MLFLOW_RUN_EXTRA_ARGS", "{'run_name': 'a', 'tags': {'x': 1}}")
     assert get_config().mlflow_run_extra_args == {"run_name": "a", "tags": {"x": 1}}

@@ -150,3 +150,45 @@ def test_importing_the_package_loads_no_web_stack() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.filterwarnings("ignore:Using `httpx`")
+def test_starlettes_test_client(output: Path) -> None:
+    """It leaves out what ASGI lets it leave out."""
+    from starlette.testclient import TestClient
+
+    module = load_module_from_path(APIS / "http_demo.py")
+    with TestClient(create_rest_api(module), base_url="http://localhost") as client:
+        answer = client.post("/apply", json=A)
+        assert (answer.status_code, answer.json()["y"]["data"]["buffer"]) == (200, [2.0, 4.0, 6.0])
+        assert client.post("/apply", content=b"").status_code == 422
+        assert client.post("/apply", content=iter([b'{"inputs": ', b"{}}"])).status_code == 422
+        assert client.get("/openapi.json").status_code == 200
+
+
+def test_events_without_what_asgi_makes_optional(app: Callable[..., Awaitable[None]]) -> None:
+    events = iter(
+        [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": json.dumps(A).encode()}]
+    )
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        for event in events:
+            return event
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/apply",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 200

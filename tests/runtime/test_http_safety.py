@@ -6,9 +6,10 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from support.served import Served, served
+from support.served import Served, eventually, served
 from tesseract_core.runtime.serve import guards
 from tesseract_core.runtime.serve.address import Address, claim, is_loopback
 
@@ -37,7 +38,11 @@ def test_addresses_and_loopback_names_are_accepted(server: Served, name: str) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.nip.example"]
+    "name",
+    [
+        *("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.nip.example", "[::1].evil"),
+        *("[localhost]", "[::1%.evil]", "127.0.0.1@evil", "localhost:80@evil", "localhost:evil"),
+    ],
 )
 @pytest.mark.parametrize("path", ["/health", "/openapi.json", "/docs", "/apply", "/nothing"])
 def test_other_names_are_misdirected_on_a_loopback_bind(server: Served, name: str, path: str) -> None:
@@ -75,6 +80,23 @@ def test_a_public_bind_checks_names_only_against_a_list(tmp_path: Path) -> None:
 def test_a_star_switches_the_check_off(tmp_path: Path) -> None:
     with served(API, tmp_path, env={"TESSERACT_ALLOWED_HOSTS": "*"}) as server:
         assert host(server, "any.example") == 200
+
+
+# The access log
+
+
+def test_a_path_cannot_write_to_the_log_what_it_likes(server: Served) -> None:
+    """Decoded, a path holds line breaks and escape sequences."""
+    forged = '[INFO] 10.0.0.1 - "GET /secret HTTP/1.1" 200'
+    before = len(server.log.splitlines())
+    assert server.get("/a%0A" + quote(forged) + "%1B%5B2J%C2%9B%E2%80%A8%22%20200").status == 404
+    assert server.get("/plain/path").status == 404
+    eventually(lambda: "/plain/path" in server.log, "the second request is logged")
+    added = server.log.splitlines()[before:]
+    assert forged not in added
+    assert len(added) == 2
+    assert all(character.isprintable() and character.isascii() for character in "".join(added))
+    assert added[0].count('"') == 2
 
 
 # What a body may make the server read

@@ -7,23 +7,15 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.served import Served, free_port, served, start, stop, wait_until_healthy
+from support.served import Served, eventually, free_port, served, start, stop, wait_until_healthy
 
 APIS = Path(__file__).parent / "apis"
 API = APIS / "http_load.py"
 PATIENCE_S = 60
-
-
-def eventually(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
 
 
 def descendants(pid: int) -> set[int]:

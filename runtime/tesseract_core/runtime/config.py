@@ -59,12 +59,23 @@ def _comma_separated(value: Any) -> Any:
     return value
 
 
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    if values:
+        from tesseract_core.authority import is_allowance
+
+        for value in values:
+            if not is_allowance(value):
+                raise ValueError(f"{value!r} is no origin of a web page; write it like https://lab.example.org:8443")
+    return values
+
+
 def _text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 LocalDirectory = Annotated[str, BeforeValidator(_text), AfterValidator(_local_directory)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
+Origins = Annotated[Names, AfterValidator(_origins)]
 
 
 class RuntimeConfig(BaseModel):
@@ -113,6 +124,7 @@ class RuntimeConfig(BaseModel):
     max_queue: NonNegativeInt = Field(1000, description="Requests that may wait for a free compute process")
     max_runs: NonNegativeInt = Field(0, description="Run directories that a server keeps (0: all)")
     allowed_hosts: Names = Field((), description="Host header values to accept ('*': any)")
+    allowed_origins: Origins = Field((), description="Web pages that may call: SCHEME://HOST[:PORT] ('*': any)")
     token: str = Field("", repr=False, description="Bearer token that clients must send")
     shutdown_timeout: PositiveFloat = Field(30.0, description="Seconds that a stopping server waits for running calls")
     allowed_references: Annotated[

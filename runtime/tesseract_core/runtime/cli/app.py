@@ -166,8 +166,19 @@ def _serve(program: "Program") -> Callable[..., int]:
             int, _option("serve", "num-workers", "Calls that may run at the same time.", validator=Number(gte=1))
         ] = 1,
         uds: Annotated[Path | None, _option("serve", "uds", "Unix socket to listen on instead.")] = None,
+        allowed_origin: Annotated[
+            list[str] | None,
+            _option(
+                "serve",
+                "allowed-origin",
+                "Web page that may call (repeatable; *: any).",
+                negative=(),
+                consume_multiple=False,
+            ),
+        ] = None,
         parent_pipe_fd: Annotated[int | None, Parameter(name="--parent-pipe-fd", show=False)] = None,
     ) -> int:
+        options.allow_origins(allowed_origin or ())
         return program.serve(parent_pipe_fd, host=host, port=port, num_workers=num_workers, uds=uds)
 
     return serve

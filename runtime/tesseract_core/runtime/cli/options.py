@@ -105,3 +105,17 @@ def configure(options: dict[str, str | bool]) -> None:
         lines = describe_config_errors(error, sources)
         from_options = any(line.startswith("--") for line in lines)
         raise (UsageError if from_options else CommandFailed)("\n".join(lines)) from None
+
+
+def allow_origins(origins: Sequence[str]) -> None:
+    """Add `origins` (values of `serve --allowed-origin`) to those that the configuration allows.
+
+    Raises:
+        UsageError: One of them is none.
+    """
+    if origins:
+        try:
+            update_config(allowed_origins=(*get_config().allowed_origins, *origins))
+        except ValidationError as error:
+            lines = describe_config_errors(error, {"allowed_origins": "--allowed-origin"})
+            raise UsageError("\n".join(lines), "serve") from None

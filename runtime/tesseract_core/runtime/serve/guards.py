@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from tesseract_core.authority import parse_authority
 from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send, header, send_reply
 from tesseract_core.runtime.serve.errors import detail
 from tesseract_core.runtime.serve.messages import Reply
@@ -48,8 +48,9 @@ def check_host(app: ASGIApp, names: Iterable[str]) -> ASGIApp:
     async def layer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             host = header(scope, b"host")
-            name = _host_name(host)
-            if name and name not in allowed and not _is_address(name):
+            here = parse_authority(host)
+            if host and not (here and (here.name in allowed or here.is_address)):
+                name = here.name if here else host[:200]
                 message = f"This server does not answer to the name {name!r}; allow it with TESSERACT_ALLOWED_HOSTS"
                 return await send_reply(send, detail(421, message))
         return await app(scope, receive, send)
@@ -87,18 +88,3 @@ def _memory_limit() -> int:
         except (OSError, ValueError):  # absent, or "max"
             continue
     return min(limits)
-
-
-def _host_name(value: str) -> str:
-    """Return the name in a Host header, in lower case, without port and trailing dot."""
-    if value.startswith("["):
-        return value[1:].partition("]")[0]
-    return value.partition(":")[0].lower().rstrip(".")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

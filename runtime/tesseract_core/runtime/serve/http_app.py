@@ -27,6 +27,7 @@ from tesseract_core.runtime.serve import errors, guards
 from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send, header, send_reply
 from tesseract_core.runtime.serve.dispatch import ComputeDied, Dispatcher, QueueFull
 from tesseract_core.runtime.serve.messages import Reply, RequestHead
+from tesseract_core.runtime.serve.origins import check_origin
 from tesseract_core.runtime.serve.queue import Message
 
 RUN_ID_HEADER = "tesseract-run-id"
@@ -47,10 +48,15 @@ _MAX_PAUSE_S = 1
 
 @dataclass(frozen=True)
 class Policy:
-    """Who may call, and how much they may send. No `host_names` means that the Host header is not checked."""
+    """Who may call, and how much they may send.
+
+    No `host_names` means that neither the Host header nor the origin of web pages is checked. Pages of
+    `allowed_origins` may call in any case, and read what they get.
+    """
 
     max_body_size: int
     host_names: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
     token: str = ""
 
 
@@ -91,6 +97,9 @@ def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str],
     if policy.token:
         # Probes carry no token, and a browser cannot send one for a page: neither says anything about the Tesseract.
         app = guards.require_token(app, policy.token, public=("/health", *_DOCS_FILES))
+    if policy.host_names or policy.allowed_origins:
+        # Before the token: a browser asks without one whether the page may send it.
+        app = check_origin(app, policy.allowed_origins, refuse=bool(policy.host_names))
     if policy.host_names:
         app = guards.check_host(app, policy.host_names)
     return app
@@ -169,10 +178,10 @@ async def _read_body(scope: Scope, receive: Receive, request: Message, limit: in
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientLeft
-            request.write(message["body"])
+            request.write(message.get("body", b""))
             if request.body_size > limit:
                 raise BodyTooLarge
-            if not message["more_body"]:
+            if not message.get("more_body"):
                 return request
     except BaseException:
         request.close()
@@ -188,9 +197,9 @@ async def _discard_body(scope: Scope, receive: Receive) -> None:
         while discarded < _MAX_DISCARDED:
             async with asyncio.timeout(_MAX_PAUSE_S):
                 message = await receive()
-            if message["type"] != "http.request" or not message["more_body"]:
+            if message["type"] != "http.request" or not message.get("more_body"):
                 break
-            discarded += len(message["body"])
+            discarded += len(message.get("body", b""))
 
 
 async def _client_left(receive: Receive) -> None:

@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
@@ -65,7 +66,7 @@ def run(
     # granian would spawn where that is Python's default, and the application is here already.
     multiprocessing.set_start_method("fork", force=True)
     logging.getLogger("_granian").addFilter(_no_advice)
-    logging.getLogger("granian.access").addFilter(_no_probe)
+    logging.getLogger("granian.access").addFilter(_presentable)
     server = Server(
         target="tesseract",
         address=address.host,
@@ -101,6 +102,7 @@ def policy(config: RuntimeConfig, address: Address) -> Policy:
     return Policy(
         max_body_size=guards.body_limit(config.max_body_size),
         host_names=tuple(sorted(names)),
+        allowed_origins=config.allowed_origins,
         token=config.token,
     )
 
@@ -110,10 +112,17 @@ def _no_advice(record: logging.LogRecord) -> bool:
     return "number of workers" not in str(record.msg)
 
 
-def _no_probe(record: logging.LogRecord) -> bool:
-    """Drop the access lines of health checks that succeed: some come several times a second, for ever."""
+def _presentable(record: logging.LogRecord) -> bool:
+    """Show a path as it stood in the request line: decoded, it may hold line breaks and control characters.
+
+    Drops the access lines of health checks that succeed: some come several times a second, for ever.
+    """
     request = record.args
-    return not (isinstance(request, dict) and request["path"] == "/health" and request["status"] == 200)
+    if isinstance(request, dict):
+        if request["path"] == "/health" and request["status"] == 200:
+            return False
+        record.args = {**request, "path": quote(request["path"], safe="/:@!$&'()*+,;=")}
+    return True
 
 
 def _raise_file_limit() -> None:

@@ -34,6 +34,7 @@ def create_rest_api(api_module: ModuleType) -> ASGIApp:
     policy = Policy(
         max_body_size=guards.body_limit(config.max_body_size),
         host_names=() if "*" in config.allowed_hosts else config.allowed_hosts,
+        allowed_origins=config.allowed_origins,
         token=config.token,
     )
     dispatcher = ThreadDispatcher(handler, max_pending=config.max_queue + 1)
