@@ -2,34 +2,33 @@
 
 A run's directory holds `logs/tesseract.log`, `metrics.csv` (timestamp, key, value, step), `parameters.json`,
 `artifacts/` and `run.json` (endpoint, start, duration, status). A server makes one `run_<id>` per request below its
-output path; a single command uses the output path itself.
+output path; a single command uses the output path itself. All of it was written by containers, and may be anything.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tesseract_core.untrusted import Told, listed, open_regular, read_regular, what_it_is
+
 from tesseract.errors import InvalidValue
+from tesseract.runs.metrics import Metric, parse_metrics
 
-
-@dataclass(frozen=True)
-class Metric:
-    """The history of one metric: steps and values in the order in which they were logged."""
-
-    key: str
-    steps: tuple[float, ...]
-    values: tuple[float, ...]
-
-    @property
-    def last(self) -> float:
-        return self.values[-1]
+MOST_RUNS = 50_000
+_MOST_ENTRIES = 200_000  # of an output path
+_MOST_ARTIFACTS = 1000
+_MOST_JSON = 1_000_000  # bytes
+_MOST_METRICS = 64_000_000  # bytes of one run
+_MOST_METRICS_IN_ALL = 512_000_000
+_DEEPEST_JSON = 32
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class Run:
         started: When, in local time, ISO 8601.
         endpoint: What was called, or None where it is not recorded.
         seconds: How long it took, or None.
-        status: `succeeded`, `failed`, `running`, or None where it is not recorded.
+        status: `succeeded`, `failed`, …, or None where it is not recorded: it goes on, or was killed.
+        parameters: JSON values, NaN and infinities among them.
     """
 
     id: str
@@ -55,62 +55,158 @@ class Run:
     artifacts: tuple[str, ...] = ()
 
 
-def read_runs(output_path: Path) -> list[Run]:
+def read_runs(output_path: Path, passed_over: Told = lambda name, why: None) -> list[Run]:
     """The runs at and directly below `output_path`, oldest first.
 
+    Args:
+        output_path: A directory that Tesseracts write to.
+        passed_over: Told about each file that is not what it should be, and why it is not read.
+
     Raises:
-        InvalidValue: There is no such directory.
+        InvalidValue: There is no such directory, or it cannot be read.
     """
     if not output_path.is_dir():
         raise InvalidValue(f"'{output_path}' is not a directory. Give the output path of a Tesseract.")
-    places = [output_path, *sorted(output_path.glob("run_*"))]
-    return sorted((_read(place) for place in places if os.path.isdir(place / "logs")), key=lambda run: run.started)
-
-
-def _read(place: Path) -> Run:
-    logs = place / "logs"
-    record = _json(logs / "run.json")
-    started = record.get("started") or datetime.fromtimestamp(logs.stat().st_mtime).isoformat(timespec="seconds")
-    seconds = record.get("seconds")
-    return Run(
-        id=place.name.removeprefix("run_") if place.name.startswith("run_") else "-",
-        path=place,
-        started=str(started),
-        endpoint=record.get("endpoint"),
-        seconds=seconds if isinstance(seconds, int | float) else None,
-        status=record.get("status"),
-        parameters=_json(logs / "parameters.json"),
-        metrics=tuple(_metrics(logs / "metrics.csv")),
-        artifacts=tuple(_names(logs / "artifacts")),
-    )
-
-
-def _names(directory: Path) -> list[str]:
+    reader = _Reader(output_path, passed_over)
     try:
-        return sorted(os.listdir(directory))
-    except OSError:
-        return []
+        found = [run for name in reader.places() if (run := reader.run(name)) is not None]
+    except OSError as problem:
+        raise InvalidValue(f"'{output_path}' cannot be read: {problem.strerror}. Check its permissions.") from problem
+    return sorted(found, key=lambda run: run.started)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+class _Reader:
+    """Reads the runs of one output path, within one budget."""
+
+    def __init__(self, root: Path, passed_over: Told) -> None:
+        self._root = root
+        self._passed_over = passed_over
+        self._left = _MOST_METRICS_IN_ALL
+
+    def places(self) -> Iterator[str]:
+        """Where runs may be, relative to the output path; empty for the output path itself."""
+        yield ""
+        runs = []
+        for entry in listed(self._root, "", _MOST_ENTRIES, self._passed_over):
+            if entry.name.startswith("run_"):
+                if entry.is_directory:
+                    runs.append(entry)
+                else:
+                    self._passed_over(entry.name, f"not read: {what_it_is(entry.state)}")
+        if len(runs) > MOST_RUNS:
+            self._passed_over(".", f"{len(runs):,} runs, of which the latest {MOST_RUNS:,} are read")
+            runs = sorted(runs, key=lambda entry: entry.state.st_mtime)[-MOST_RUNS:]
+        yield from (entry.name for entry in runs)
+
+    def run(self, name: str) -> Run | None:
+        """The run in a directory, None if there is none; what is wrong in it hides nothing else."""
+        logs = f"{name}/logs" if name else "logs"
+        try:
+            entries = listed(self._root, logs, _MOST_ARTIFACTS, self._passed_over)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as problem:
+            self._passed_over(logs, f"not read: {problem.strerror}")
+            return None
+        there = {entry.name.rpartition("/")[2]: entry for entry in entries}
+        record = self._json(f"{logs}/run.json") if "run.json" in there else {}
+        tell = partial(self._passed_over, f"{logs}/run.json")
+        return Run(
+            id=name.removeprefix("run_") or "-",
+            path=self._root / name,
+            started=_time(record, tell) or _last_change(self._root / logs),
+            endpoint=_text(record, "endpoint", tell),
+            seconds=_number(record, "seconds", tell),
+            status=_text(record, "status", tell),
+            parameters=self._json(f"{logs}/parameters.json") if "parameters.json" in there else {},
+            metrics=tuple(self._metrics(f"{logs}/metrics.csv")) if "metrics.csv" in there else (),
+            artifacts=tuple(self._names(f"{logs}/artifacts")) if "artifacts" in there else (),
+        )
+
+    def _names(self, directory: str) -> list[str]:
+        try:
+            entries = listed(self._root, directory, _MOST_ARTIFACTS, self._passed_over)
+        except OSError as problem:
+            self._passed_over(directory, f"not read: {problem.strerror}")
+            return []
+        return [entry.name.rpartition("/")[2] for entry in entries]
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads(read_regular(self._root, name, _MOST_JSON))
+        except OSError as problem:
+            self._passed_over(name, f"not read: {problem.strerror}")
+        except (ValueError, RecursionError):
+            self._passed_over(name, "not read: not valid JSON")
+        else:
+            if isinstance(found, dict) and _is_flat_enough(found):
+                return found
+            self._passed_over(
+                name, f"not read: {'not a JSON object' if not isinstance(found, dict) else 'nested too deeply'}"
+            )
         return {}
-    return found if isinstance(found, dict) else {}
+
+    def _metrics(self, name: str) -> list[Metric]:
+        tell = partial(self._passed_over, name)
+        at_most = min(_MOST_METRICS, self._left)
+        try:
+            with open_regular(self._root, name) as file:
+                content = file.read(at_most)
+                more = bool(file.read(1))
+        except OSError as problem:
+            tell(f"not read: {problem.strerror}")
+            return []
+        self._left -= len(content)
+        if more:
+            tell(f"only its first {at_most:,} bytes are read" if at_most else "not read: too much in all")
+        return parse_metrics(content, tell)
 
 
-def _metrics(path: Path) -> Iterator[Metric]:
-    histories: dict[str, list[tuple[float, float]]] = {}
+def _is_flat_enough(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST_JSON):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return not level
+
+
+def _text(record: dict[str, Any], key: str, tell: Callable[[str], object]) -> str | None:
+    value = record.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    tell(f"its '{key}' is not a text")
+    return None
+
+
+def _number(record: dict[str, Any], key: str, tell: Callable[[str], object]) -> float | None:
+    value = record.get(key)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            if math.isfinite(number := float(value)):
+                return number
+    tell(f"its '{key}' is not a number")
+    return None
+
+
+def _time(record: dict[str, Any], tell: Callable[[str], object]) -> str | None:
+    value = _text(record, "started", tell)
+    if value is not None:
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            tell("its 'started' is not a time")
+            return None
+    return value
+
+
+def _last_change(path: Path) -> str:
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as lines:
-            for row in csv.DictReader(lines):
-                try:
-                    point = float(row["step"]), float(row["value"])
-                except (KeyError, TypeError, ValueError):  # a line that is being written at this moment
-                    continue
-                histories.setdefault(row["key"], []).append(point)
-    except (OSError, csv.Error):  # what could be read is worth more than nothing
-        pass
-    for key, points in histories.items():
-        yield Metric(key, tuple(step for step, _ in points), tuple(value for _, value in points))
+        return datetime.fromtimestamp(path.lstat().st_mtime).isoformat(timespec="seconds")
+    except (OSError, OverflowError, ValueError):  # a container may give its files any time
+        return datetime.fromtimestamp(0).isoformat()

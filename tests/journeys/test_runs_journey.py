@@ -48,9 +48,10 @@ def test_the_runs_of_a_server(tesseract_cli: Cli, metrics: str, tmp_path: Path) 
         for name in ("first", "second"):
             tesseract.apply({}, run_id=name)
     table = tesseract_cli("runs", tmp_path).stdout.splitlines()
-    assert table[0].split() == ["Run", "Started", "Endpoint", "Seconds", "Status", "Metrics", "Artifacts"]
+    columns = ["Run", "Started", "Endpoint", "Seconds", "Status", "example_param", "Metrics", "Artifacts"]
+    assert table[0].split() == columns
     assert sorted(line.split()[0] for line in table[1:]) == ["first", "second"]
-    assert all("apply" in line and "succeeded" in line and "squared_step=81" in line for line in table[1:])
+    assert all("apply" in line and "succeeded" in line and "squared_step=81 (min 0)" in line for line in table[1:])
     plot = tesseract_cli("runs", tmp_path, "--plot")
     assert (plot.returncode, "squared_step" in plot.stdout) == (0, True)
     for name in ("plot.png", "plot.svg"):
