@@ -1,8 +1,8 @@
 """Read what somebody else wrote: the files that a container left in a directory of the caller's.
 
 There may be anything in it: links to the caller's own files, pipes that never answer, files without end, a million
-names, text that drives a terminal. So: regular files only, no link followed below the directory, everything bounded,
-and control characters shown as such. What is not read is told, so that the reader can say so.
+names. So: regular files only, no link followed below the directory, everything bounded. What is not read is told, so
+that the reader can say so. (Text that would steer a terminal is shown by `visible`.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader
 
 StrPath = str | os.PathLike[str]
 
@@ -61,7 +61,7 @@ class Found:
         return stat.S_ISDIR(self.state.st_mode)
 
 
-def open_regular(root: StrPath, name: str) -> BinaryIO:
+def open_regular(root: StrPath, name: str) -> BufferedReader:
     """Open a regular file for reading.
 
     Args:
@@ -161,18 +161,6 @@ def files(root: StrPath, at_most: int, passed_over: Told | None = None, below: s
 def what_it_is(state: os.stat_result) -> str:
     """`a symbolic link`, `a named pipe`, …: what something that is not read is."""
     return _KINDS.get(stat.S_IFMT(state.st_mode), "no regular file")
-
-
-def visible(text: str, at_most: int | None = None) -> str:
-    r"""The text in one line for a terminal or a log: control characters as `\x1b`, `\n`; a long one ends in …"""
-    if at_most is not None and len(text) > at_most:
-        text = text[: at_most - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() or letter == "\xa0" else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def _parts(name: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from tesseract_core.untrusted import visible
+from tesseract_core.visible import visible
 
 from tesseract.cli import output
 from tesseract.cli.console import in_colour, logger
@@ -59,7 +59,7 @@ class _PassedOver:
 
     def tell(self, name: str, why: str) -> None:
         if len(self._lines) < _MOST_WARNINGS:
-            self._lines.append(f"{visible(name, 200)}: {visible(why, 200)}")
+            self._lines.append(f"{visible(name)}: {visible(why)}")
         else:
             self._more += 1
 

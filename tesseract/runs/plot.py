@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tesseract_core.untrusted import visible
-
 from tesseract.errors import InvalidValue, UserError
 from tesseract.runs.metrics import Metric, thinned
 from tesseract.runs.read import Run
+from tesseract.runs.table import short
 
 logger = logging.getLogger("tesseract")
 
@@ -21,7 +20,6 @@ FILE_TYPES = (".png", ".svg")
 MOST_CURVES = 50
 _MOST_POINTS = 50_000  # of all curves
 _LARGEST = 1e150  # plotting squares values and their distances
-_LONGEST_LABEL = 60
 Curve = tuple[str, Metric]
 
 
@@ -43,9 +41,9 @@ def curves(runs: Sequence[Run], key: str | None) -> tuple[str, list[Curve]]:
             raise InvalidValue(f"There is more than one metric: name one with --metric ({_names(known)}).")
         key = known[0]
     if key not in known:
-        raise InvalidValue(f"No run has logged the metric '{visible(key)}'. There are: {_names(known)}.")
-    shown = visible(key, _LONGEST_LABEL)
-    logged = [(visible(run.id, _LONGEST_LABEL), metric) for run in runs for metric in run.metrics if metric.key == key]
+        raise InvalidValue(f"No run has logged the metric '{short(key)}'. There are: {_names(known)}.")
+    shown = short(key)
+    logged = [(short(run.id), metric) for run in runs for metric in run.metrics if metric.key == key]
     drawn = []
     for label, metric in logged:
         fit, rest = _drawable(metric)
@@ -116,7 +114,7 @@ def _warn_about(key: str, label: str, rest: Sequence[tuple[float, float]]) -> No
 
 
 def _names(known: Sequence[str]) -> str:
-    shown = [visible(key, _LONGEST_LABEL) for key in known[:20]]
+    shown = [short(key) for key in known[:20]]
     return ", ".join([*shown, *([f"… {len(known) - 20} more"] if len(known) > 20 else [])])
 
 

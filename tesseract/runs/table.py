@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tesseract_core.untrusted import visible
+from tesseract_core.visible import visible
 
 from tesseract.runs.metrics import Metric
 from tesseract.runs.read import Run
@@ -23,7 +23,7 @@ def table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]], list[str]]:
     Where there are more parameters than columns, those that differ between runs come first.
     """
     columns, left_out = _columns(runs)
-    headers = ["Run", "Started", "Endpoint", "Seconds", "Status", *map(_short, columns), "Metrics", "Artifacts"]
+    headers = ["Run", "Started", "Endpoint", "Seconds", "Status", *map(short, columns), "Metrics", "Artifacts"]
     return headers, [_row(run, columns) for run in runs], left_out
 
 
@@ -41,25 +41,25 @@ def _columns(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
 
 def _row(run: Run, parameters: Sequence[str]) -> list[str]:
     return [
-        _short(run.id),
-        _short(run.started),
-        _short(run.endpoint or "-"),
+        short(run.id),
+        short(run.started),
+        short(run.endpoint or "-"),
         "-" if run.seconds is None else f"{run.seconds:.3f}" if abs(run.seconds) < 1e9 else f"{run.seconds:g}",
-        _short(run.status or "-"),
+        short(run.status or "-"),
         *(_value(run.parameters[key]) if key in run.parameters else "-" for key in parameters),
         _some([_metric(metric) for metric in run.metrics[:_MOST_NAMES]], len(run.metrics)),
-        _some([_short(name) for name in run.artifacts[:_MOST_NAMES]], len(run.artifacts)),
+        _some([short(name) for name in run.artifacts[:_MOST_NAMES]], len(run.artifacts)),
     ]
 
 
 def _metric(metric: Metric) -> str:
     smallest = metric.minimum
     aside = f" (min {smallest:g})" if not math.isnan(smallest) and smallest != metric.last else ""
-    return f"{_short(metric.key)}={metric.last:g}{aside}"
+    return f"{short(metric.key)}={metric.last:g}{aside}"
 
 
 def _value(value: Any) -> str:
-    return _short(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return short(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _some(shown: Sequence[str], there: int) -> str:
@@ -67,5 +67,7 @@ def _some(shown: Sequence[str], there: int) -> str:
     return ", ".join([*shown, *more]) or "-"
 
 
-def _short(text: str) -> str:
-    return visible(text, _WIDEST)
+def short(text: str) -> str:
+    """A name or value that a container chose, in one line and not too long."""
+    text = visible(text[: _WIDEST + 1])
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,15 @@ def test_binref_never_leaves_the_output_path(tmp_path: Path) -> None:
             codec.decode(array({"buffer": reference, "encoding": "binref"}, [1]), out)
     with pytest.raises(ValueError, match="server_output_path"):
         codec.decode(array({"buffer": "x.bin", "encoding": "binref"}, [1]))
+
+
+def test_binref_reads_regular_files_only_and_no_more_than_there_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"Cannot read binref 'pipe' .*: a named pipe"):
+        codec.decode(array({"buffer": "pipe", "encoding": "binref"}, [1]), tmp_path)
+    (tmp_path / "short").write_bytes(bytes(8))
+    with pytest.raises(ValueError, match="should hold 8000000000000000 bytes, its file ends after 8"):
+        codec.decode(array({"buffer": "short", "encoding": "binref"}, [10**15]), tmp_path)
 
 
 @pytest.mark.parametrize(

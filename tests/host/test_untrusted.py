@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tesseract_core import untrusted
-from tesseract_core.untrusted import Unfit, files, listed, open_regular, read_regular, visible
+from tesseract_core.untrusted import Unfit, files, listed, open_regular, read_regular
 
 pytestmark = pytest.mark.fast
 
@@ -119,21 +119,3 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     told: dict[str, str] = {}
     assert list(files(tmp_path, 10, told.__setitem__)) == []
     assert told == {"closed": "Permission denied"}
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain, ünïcode, 漢字 🙂", "plain, ünïcode, 漢字 🙂"),
-        ("\x1b]0;title\a", r"\x1b]0;title\x07"),
-        ("one\ntwo\rthree\tfour", r"one\ntwo\rthree\tfour"),
-        ("\x9b31m \u202egpj.exe \udcff", r"\x9b31m \u202egpj.exe \udcff"),
-    ],
-)
-def test_control_characters_are_shown(text: str, shown: str) -> None:
-    assert visible(text) == shown
-    shown.encode()
-
-
-def test_what_is_too_long_is_cut() -> None:
-    assert visible("x" * 50, at_most=10) == "x" * 9 + "…"

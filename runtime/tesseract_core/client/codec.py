@@ -21,6 +21,7 @@ import pybase64
 from pydantic_core import from_json
 
 from tesseract_core import framing
+from tesseract_core.untrusted import open_regular
 
 # What the array types of the contract can hold: booleans, (unsigned) integers, floats, complex numbers.
 _NUMERIC_KINDS = "biufc"
@@ -223,10 +224,12 @@ def _read_binref(reference: str, size: int, compression: str | None, output_path
     path = os.path.realpath(os.path.join(root, match["path"]))
     if os.path.commonpath([root, path]) != root:
         raise ValueError(f"binref {reference!r} leaves the output_path {root}")
-    raw = bytearray(size)
+    start = int(match["offset"] or 0)
     try:
-        with open(path, "rb") as file:
-            file.seek(int(match["offset"] or 0))
+        with open_regular(root, os.path.relpath(path, root).replace(os.sep, "/")) as file:
+            there = max(0, os.fstat(file.fileno()).st_size - start)
+            raw = bytearray(min(size, there))
+            file.seek(start)
             got = file.readinto(raw)
     except OSError as error:
         raise ValueError(f"Cannot read binref {reference!r} below output_path {root}: {error.strerror}") from error

@@ -76,7 +76,7 @@ class HttpTransport(Transport):
         with contextlib.ExitStack() as stack:
             if log_sink is not None:
                 run_id = run_id or str(uuid.uuid4())
-                stack.enter_context(LogTail(self._log_file(run_id), log_sink))
+                stack.enter_context(LogTail(self._log_file(run_id), log_sink, self.output_path))
             body, media_type = stack.enter_context(self._encoded(payload, encoding))
             answer = self._send(
                 "POST", endpoint, body, run_id=run_id, accept=encoding.accept(), content_type=media_type

@@ -6,14 +6,19 @@ import codecs
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from tesseract_core.visible import visible_lines
+from tesseract_core.untrusted import Unfit, open_regular
+from tesseract_core.visible import visible, visible_lines
 
 LogSink = Callable[[str], None]
 
+MOST_BYTES = 1 << 30
+"""Of a run's log; what a container writes may have no end."""
+_AT_ONCE = 1 << 20
 _FIRST_DELAY, _LAST_DELAY = 0.001, 0.1  # seconds between looks at the file
 
 
@@ -61,10 +66,13 @@ class LogTail:
     Args:
         path: Log file; it may not exist yet. What it holds already belongs to an earlier run and is not told again.
         sink: Called per line, without the newline.
+        root: Directory that the server writes to; below it no link is followed. By default that of the file.
     """
 
-    def __init__(self, path: Path, sink: LogSink) -> None:
+    def __init__(self, path: Path, sink: LogSink, root: Path | None = None) -> None:
         self._path = path
+        self._root = root or path.parent
+        self._problem = ""
         self._lines = LineSplitter(sink)
         self._stale = _state_of(path)
         self._position = 0
@@ -78,35 +86,43 @@ class LogTail:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._ended.set()
         self._thread.join()
+        if self._problem:
+            warnings.warn(visible(f"The log {self._path} {self._problem}."), stacklevel=3)
 
     def _follow(self) -> None:
         delay = _FIRST_DELAY
         while not self._ended.wait(delay):
             delay = _FIRST_DELAY if self._read() else min(2 * delay, _LAST_DELAY)
-        self._read()
+        while self._read():
+            pass
         self._lines.end()
 
     def _read(self) -> bool:
         state = _state_of(self._path)
-        if state is None or state == self._stale:
+        if state is None or state == self._stale or self._problem:
             return False
         self._stale = None
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._root, self._path.relative_to(self._root).as_posix()) as file:
                 if os.fstat(file.fileno()).st_size < self._position:  # begun anew
                     self._position = 0
                 file.seek(self._position)
-                new = file.read()
+                new = file.read(_AT_ONCE)
+        except Unfit as problem:
+            self._problem = f"is not shown: it is {problem.strerror}"
+            return False
         except OSError:
             return False
         self._position += len(new)
+        if self._position >= MOST_BYTES:
+            self._problem = f"is shown up to its first {self._position:,} bytes only"
         self._lines.feed(new)
         return bool(new)
 
 
 def _state_of(path: Path) -> tuple[int, int, int] | None:
     try:
-        status = path.stat()
+        status = path.lstat()
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
