@@ -49,7 +49,7 @@ def staged(args: Sequence[str], cwd: Path, stdin: BinaryIO | None = None) -> Ite
             target = f"{_TARGET}{number}{source.suffix}"
             mounts.append(Mount("bind", str(source), target, read_only=True))
             words.append(f"@{target}")
-        yield Payload(tuple(words), tuple(mounts))
+        yield Payload(tuple(words), tuple(mounts), fetched=any(map(_is_fetched, args)))
 
 
 def _source_file(arg: str, cwd: Path, stdin: BinaryIO | None, stack: ExitStack) -> Path | None:
@@ -74,6 +74,10 @@ def _source_file(arg: str, cwd: Path, stdin: BinaryIO | None, stack: ExitStack) 
         target.write_text(arg, encoding="utf-8")
         return target
     return None
+
+
+def _is_fetched(arg: str) -> bool:
+    return arg.startswith("@") and is_url(arg.lstrip("@")) and not arg.lstrip("@").lower().startswith("file://")
 
 
 def _temporary(stack: ExitStack) -> Path:

@@ -61,10 +61,15 @@ class Host:
 
 @dataclass(frozen=True)
 class Payload:
-    """Arguments for a runtime command, and the files that carry what is not in them."""
+    """Arguments for a runtime command, and the files that carry what is not in them.
+
+    Attributes:
+        fetched: Whether one of them comes from a URL, so that others have written it.
+    """
 
     args: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    fetched: bool = False
 
 
 def new_name() -> str:
@@ -133,6 +138,7 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
         env["TESSERACT_PROFILING"] = "1"
     if request.tracing:
         env["TESSERACT_TRACING"] = "1"
+    env |= _readable(request, payload)
     ports = [published(host_port, container_port) for host_port, container_port in request.ports.items()]
     if request.debugger:
         on_host = network.mode == "host"
@@ -245,6 +251,16 @@ def _option_variables(request: ContainerRequest) -> dict[str, str]:
         env["TESSERACT_DEBUG"] = "1"
     if request.debug and not request.debugger:
         env["TESSERACT_DEBUGPY_PORT"] = "0"  # none: it would be code execution for whoever reaches it
+    return env
+
+
+def _readable(request: RunRequest, payload: Payload) -> dict[str, str]:
+    """What the payload may read: see `tesseract_core.runtime.trust`, whose marks these are."""
+    env: dict[str, str] = {}
+    if request.volumes:  # the caller's own, for this one payload
+        env["_TESSERACT_VOLUMES"] = ":".join(parse_volume(spec).target for spec in request.volumes)
+    if payload.fetched:
+        env["_TESSERACT_CLOSED"] = "1"
     return env
 
 

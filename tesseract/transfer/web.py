@@ -15,13 +15,18 @@ def is_web(url: str) -> bool:
 
 
 def options(scheme: str) -> dict[str, Any]:
-    """Options for fsspec's file system: proxies and `~/.netrc` as for other tools, and time for large files."""
+    """Options for fsspec's file system: proxies and `~/.netrc` as for other tools, and time for large files.
+
+    A server may redirect to another, which then sees no credentials of the user's.
+    """
     from aiohttp import ClientTimeout
     from fsspec.config import conf
+    from tesseract_core.redirects import aiohttp_trace
 
     patience = ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
     configured = conf.get(scheme, {}).get("client_kwargs", {})
-    return {"client_kwargs": {"trust_env": True, "timeout": patience, **configured}}
+    ours = {"trust_env": True, "timeout": patience, "trace_configs": [aiohttp_trace()]}
+    return {"client_kwargs": {**ours, **configured}}
 
 
 def headers(fs: Any, **more: str) -> dict[str, str]:

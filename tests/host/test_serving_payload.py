@@ -34,6 +34,7 @@ def test_files_are_mounted_as_they_are(tmp_path: Path) -> None:
         assert payload.args == ("@/tesseract/payload.json", "@/tesseract/payload_1")
         assert [mount.source for mount in payload.mounts] == [str(tmp_path / "a.json"), str(tmp_path / "plain")]
         assert all(mount.read_only for mount in payload.mounts)
+        assert not payload.fetched
     assert (tmp_path / "a.json").exists()
 
 
@@ -89,6 +90,7 @@ def test_url_is_read_on_the_host(tmp_path: Path) -> None:
         with staged([f"@{url}/p.json"], tmp_path) as payload:
             assert Path(payload.mounts[0].source).read_text() == '{"inputs": {"n": 1}}'
             assert payload.args == ("@/tesseract/payload.json",)
+            assert payload.fetched
         with (
             pytest.raises(TransferError, match=r"none.json. cannot be read: it does not exist"),
             staged([f"@{url}/none.json"], tmp_path),

@@ -100,6 +100,21 @@ def test_run_plan() -> None:
     check_golden(GOLDEN / "run_plan.json", as_text(plan.run_spec(request, "sha", "tesseract-1", HOST, payload)))
 
 
+def test_a_payload_may_read_the_volumes_and_no_more_if_it_was_fetched() -> None:
+    request = RunRequest(
+        image="x", command="apply", volumes=["data:/mnt/a", "/b:/mnt/b:rw"], engine_args=["-v", "/c:/mnt/c"]
+    )
+
+    def marks(payload: plan.Payload) -> dict[str, str]:
+        env = plan.run_spec(request, "sha", "n", HOST, payload).env
+        return {name: value for name, value in env.items() if name.startswith("_TESSERACT")}
+
+    assert marks(plan.Payload()) == {"_TESSERACT_VOLUMES": "/mnt/a:/mnt/b"}
+    assert marks(plan.Payload(fetched=True)) == {"_TESSERACT_VOLUMES": "/mnt/a:/mnt/b", "_TESSERACT_CLOSED": "1"}
+    served = plan.serve_spec(ServeRequest(image="x", volumes=["data:/mnt/a"]), "sha", "n", HOST)
+    assert not [name for name in served.env if name.startswith("_TESSERACT") or "ROOTS" in name]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -22,6 +22,7 @@ from tesseract_core.runtime import Array, Bool, Float32, Float64, Int8, file_int
 from tesseract_core.runtime.array_encoding import DTYPES, decode_array, encode_array, parse_binref
 from tesseract_core.runtime.config import override_config, update_config
 from tesseract_core.runtime.file_interactions import output_to_bytes
+from tesseract_core.runtime.trust import network_payload
 
 pytestmark = pytest.mark.fast
 
@@ -283,23 +284,34 @@ class TestBinref:
         (self.inputs / "link.bin").symlink_to(self.outside / "data.bin")
         (self.inputs / "links").symlink_to(self.outside)
         for path in ("../outside/data.bin", f"{self.outside}/data.bin", "link.bin", "links/data.bin", "/etc/passwd"):
-            assert "TESSERACT_BINREF_ROOTS" in self.refusal(path)
+            with network_payload():
+                assert "TESSERACT_BINREF_ROOTS" in self.refusal(path)
+            if path != "/etc/passwd":  # the operator may read it himself
+                assert self.read(path).tolist() == [0, 1]
 
     def test_more_roots_by_leave_of_the_operator(self) -> None:
         update_config(binref_roots=(str(self.outside),))
-        assert self.read(f"{self.outside}/data.bin:8").tolist() == [1, 2]
+        for served in (True, False):
+            with network_payload(served):
+                assert self.read(f"{self.outside}/data.bin:8").tolist() == [1, 2]
+                assert f"directory {str(self.outputs)!r} with" in self.refusal(f"{self.outputs}/data.bin")
 
     @pytest.mark.parametrize("url", ["http://localhost:1/x.bin:0", "file:///etc/passwd", "memory://x:0", "s3://b/k"])
     def test_no_urls(self, url: str) -> None:
-        assert "TESSERACT_ALLOWED_URL_PREFIXES" in self.refusal(url)
+        with network_payload():
+            assert "TESSERACT_ALLOWED_URL_PREFIXES" in self.refusal(url)
 
     def test_urls_by_leave_of_the_operator(self) -> None:
         import fsspec
 
         with fsspec.open("memory://store/x.bin", "wb") as file:
             file.write(np.arange(4.0).tobytes())
-        update_config(allowed_url_prefixes=("memory://store",))
         assert self.read("memory://store/x.bin:8").tolist() == [1, 2]
+        update_config(allowed_url_prefixes=("memory://store",))
+        for served in (True, False):
+            with network_payload(served):
+                assert self.read("memory://store/x.bin:8").tolist() == [1, 2]
+                assert "TESSERACT_ALLOWED_URL_PREFIXES" in self.refusal("memory://other/x.bin:8")
         assert "got 8" in self.refusal("memory://store/x.bin:24")
 
     def test_a_server_that_says_nothing_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,24 +97,47 @@ def test_working_directory_serves_the_operator_only(folder: Path) -> None:
         assert len(Data(data="@local.json").data) == 0
 
 
-@pytest.mark.parametrize("pattern", ["{out}/secret/*.json", "../secret/*.json", "*/../../secret/*.json", "link/*.json"])
-def test_patterns_stay_below_the_input_path(folder: Path, pattern: str) -> None:
+PATTERNS = ["{out}/secret/*.json", "../secret/*.json", "*/../../secret/*.json", "link/*.json", "../secret/key.json"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_patterns_of_requests_stay_below_the_input_path(folder: Path, pattern: str) -> None:
     (folder / "link").symlink_to(folder.parent / "secret")
+    with network_payload(), pytest.raises(ValidationError, match=r"outside|behind a wildcard") as caught:
+        Data(data="@" + pattern.format(out=folder.parent))
+    message = caught.value.errors()[0]["msg"]
+    if "{" in pattern:
+        assert f"allows the directory '{folder.parent}/secret' with TESSERACT_BINREF_ROOTS" in message
+    else:
+        assert str(folder) not in message
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern in PATTERNS if not pattern.startswith("*")])
+def test_patterns_of_the_operator_lead_anywhere(folder: Path, pattern: str) -> None:
+    (folder / "link").symlink_to(folder.parent / "secret")
+    assert Data(data="@" + pattern.format(out=folder.parent)).data[0][0] == 42.0
+
+
+def test_roots_bind_everyone_and_are_offered_to_everyone(folder: Path) -> None:
+    update_config(binref_roots=(str(folder.parent / "secret"),))
     for served in (True, False):
-        with network_payload(served), pytest.raises(ValidationError, match=r"outside|behind a wildcard") as caught:
-            Data(data="@" + pattern.format(out=folder.parent))
-        if "{" not in pattern:
-            assert str(folder) not in caught.value.errors()[0]["msg"]
+        with network_payload(served):
+            assert Data(data=f"@{folder.parent}/secret/*.json").data[0][0] == 42.0
+            assert len(Data(data="@*.json").data) == 3
+            assert len(Data(data="@local.json").data) == 0
+            with pytest.raises(ValidationError, match=f"directory '{folder.parent}/here' with TESSERACT_BINREF_ROOTS"):
+                Data(data=f"@{folder.parent}/here/*.json")
 
 
 def test_links_that_lead_out_are_refused_when_matched_and_when_read(folder: Path) -> None:
-    data = Data(data="@0*.json").data
-    (folder / "01.json").unlink()
-    (folder / "01.json").symlink_to(folder.parent / "secret" / "key.json")
-    with pytest.raises(ValueError):
+    with network_payload():
+        data = Data(data="@0*.json").data
+        (folder / "01.json").unlink()
+        (folder / "01.json").symlink_to(folder.parent / "secret" / "key.json")
+        with pytest.raises(ValidationError):
+            Data(data="@0*.json")
+    with pytest.raises(ValueError, match=r"file '01\.json' is outside"):
         data[0]
-    with pytest.raises(ValidationError):
-        Data(data="@0*.json")
 
 
 def test_absolute_patterns_inside_are_fine(folder: Path) -> None:
@@ -141,8 +164,9 @@ def test_urls_need_leave(folder: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         base = f"http://127.0.0.1:{server.server_port}"
-        with pytest.raises(ValidationError, match="TESSERACT_ALLOWED_URL_PREFIXES"):
+        with network_payload(), pytest.raises(ValidationError, match="TESSERACT_ALLOWED_URL_PREFIXES"):
             Data(data=f"@{base}/01.json")
+        assert Data(data=f"@{base}/01.json").data[0][0] == 1.0
         update_config(allowed_url_prefixes=(base,))
         try:
             assert Data(data=f"@{base}/01.json").data[0][0] == 1.0

@@ -21,6 +21,7 @@ from tesseract_core.client.errors import error_from_response
 from tesseract_core.client.logs import LogSink, LogTail
 from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Timeout, Transport
 from tesseract_core.client.unix import UnixAdapter
+from tesseract_core.redirects import Rule, requests_hook
 
 _JSON = "application/json"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -36,8 +37,10 @@ class HttpTransport(Transport):
         token: Sent as `Authorization: Bearer ...`.
         input_path: Directory that the server reads `binref` inputs from, as seen here.
         output_path: Directory that the server writes results and logs to, as seen here.
+        redirects: Which redirects of the server are followed; any if not given.
 
     Raises:
+        RedirectRefused (a ValueError): at calls, if the server redirects to elsewhere.
         requests.exceptions.ConnectionError, requests.exceptions.Timeout: at calls, if there is no answer.
     """
 
@@ -49,8 +52,10 @@ class HttpTransport(Transport):
         token: str | None = None,
         input_path: Path | None = None,
         output_path: Path | None = None,
+        redirects: Rule | None = None,
     ) -> None:
         self.url = clean_url(url)
+        self._redirects = redirects
         self.input_path = input_path
         self.output_path = output_path
         self._timeout = timeout
@@ -95,6 +100,8 @@ class HttpTransport(Transport):
         session = requests.Session()
         if self._token is not None:
             session.auth = _Bearer(self._token)
+        if self._redirects is not None:
+            session.hooks["response"].append(requests_hook(self._redirects))
         parts = urlparse(self.url)
         if parts.scheme == "http+unix":
             self._base = f"http://localhost{parts.path}"

@@ -116,14 +116,18 @@ class RuntimeConfig(BaseModel):
     tracing: bool = Field(False, description="Log inputs and outputs of each call")
     gpu_transport: Literal["none", "cuda_ipc"] = Field("none", description="Offer a device-side array transport")
     cuda_ipc_pool_fraction: float = Field(0.25, ge=0, le=1, description="Share of GPU memory for that transport")
-    binref_roots: Names = Field((), description="Directories besides input_path that binref buffers may be read from")
-    allowed_url_prefixes: Names = Field((), description="URLs that a request body may make the runtime fetch")
+    binref_roots: Names = Field(
+        (), description="Directories besides input_path that a request may name (binref buffers, LazySequence)"
+    )
+    allowed_url_prefixes: Names = Field(
+        (), description="URLs, and all below them, that a request may make the runtime fetch ('*': any)"
+    )
     max_body_size: NonNegativeInt = Field(
         0, description="Largest request body in bytes (0: 4 GiB, or half of the memory limit)"
     )
     max_queue: NonNegativeInt = Field(1000, description="Requests that may wait for a free compute process")
     max_runs: NonNegativeInt = Field(0, description="Run directories that a server keeps (0: all)")
-    allowed_hosts: Names = Field((), description="Host header values to accept ('*': any)")
+    allowed_hosts: Names = Field((), description="Host header values to accept ('*.DOMAIN', '*': any)")
     allowed_origins: Origins = Field((), description="Web pages that may call: SCHEME://HOST[:PORT] ('*': any)")
     token: str = Field("", repr=False, description="Bearer token that clients must send")
     shutdown_timeout: PositiveFloat = Field(30.0, description="Seconds that a stopping server waits for running calls")

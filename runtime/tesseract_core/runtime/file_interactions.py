@@ -9,11 +9,13 @@ import glob
 import os
 import posixpath
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tesseract_core import framing
+from tesseract_core.redirects import RedirectRefused, aiohttp_trace
 
 SUPPORTED_FORMATS = Literal["json", "json+base64", "json+binref"]
 
@@ -145,6 +147,35 @@ def read_from_path(path: PathLike, offset: int = 0, length: int = -1) -> bytes:
         return file.read(length)
 
 
+def read_checked(url: str, offset: int = 0, length: int = -1) -> bytes:
+    """`read_from_path` for a URL that a payload names: a redirect of its server is followed where `trust` allows it.
+
+    Raises:
+        RedirectRefused (a ValueError): Where it does not.
+    """
+    with _redirects_told(), _open(url, "rb", checked=True) as file:
+        file.seek(offset) if offset else None
+        return file.read(length)
+
+
+def glob_checked(pattern: str) -> list[str]:
+    """`expand_glob` for a URL that a payload names, as `read_checked`."""
+    with _redirects_told():
+        filesystem, inner = _filesystem(pattern, checked=True)
+        return sorted(filesystem.unstrip_protocol(path) for path in filesystem.glob(inner))
+
+
+@contextmanager
+def _redirects_told() -> Iterator[None]:
+    """Of a redirect that was refused, fsspec says that the file was not found."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, RedirectRefused):
+            raise error.__cause__ from None
+        raise
+
+
 def cause_of(error: Exception) -> BaseException:
     """What kept a file from being read: of a URL that cannot be reached, fsspec says that it was not found."""
     return error.__cause__ or error if isinstance(error, FileNotFoundError) else error
@@ -198,24 +229,27 @@ def get_filesize(path: PathLike) -> int:
         return 0
 
 
-def _open(path: PathLike, mode: str) -> Any:
+def _open(path: PathLike, mode: str, *, checked: bool = False) -> Any:
     if not is_url(path):
         return open(path, mode)
     import fsspec
 
-    return fsspec.open(os.fspath(path), mode, **_patience(path)).open()
+    return fsspec.open(os.fspath(path), mode, **_options(path, checked)).open()
 
 
-def _filesystem(url: PathLike) -> tuple[Any, str]:
+def _filesystem(url: PathLike, *, checked: bool = False) -> tuple[Any, str]:
     import fsspec
 
-    return fsspec.core.url_to_fs(os.fspath(url), **_patience(url))
+    return fsspec.core.url_to_fs(os.fspath(url), **_options(url, checked))
 
 
-def _patience(url: PathLike) -> dict[str, Any]:
-    """Options for fsspec: a web server that says nothing must not hold up a call for minutes."""
+def _options(url: PathLike, checked: bool) -> dict[str, Any]:
+    """Options for fsspec: a web server must not hold up a call for minutes, nor redirect it to where it likes."""
     if not os.fspath(url).lower().startswith(("http://", "https://")):
         return {}
     from aiohttp import ClientTimeout
 
-    return {"client_kwargs": {"timeout": ClientTimeout(total=300, sock_connect=HTTP_SILENCE, sock_read=HTTP_SILENCE)}}
+    from tesseract_core.runtime.trust import REDIRECTS
+
+    patience = ClientTimeout(total=300, sock_connect=HTTP_SILENCE, sock_read=HTTP_SILENCE)
+    return {"client_kwargs": {"timeout": patience, "trace_configs": [aiohttp_trace(REDIRECTS if checked else None)]}}

@@ -1,7 +1,7 @@
 """Arrays in files: references `<path>[:<offset>[:<compressed_size>]]`, read with confinement, written by appending.
 
-A reference in a payload names a file below the input path (or below a directory that the operator allowed with
-`binref_roots`), symbolic links followed. URLs are read only where the operator allowed them.
+What a reference in a payload may name says `trust`: files below the input path, or below a directory that the operator
+allowed, symbolic links followed; URLs that the operator allowed; anything for the operator himself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import stat
 import uuid
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
-
-from tesseract_core.runtime.paths import confine
 
 # The shortest path wins, so trailing groups of digits are always offset and size.
 BINREF_PATTERN = r"^.+?(\:\d+(\:\d+)?)?$"
@@ -55,27 +53,17 @@ def read_binref(ref: Binref, length: int, context: MutableMapping[str, Any]) -> 
     """
     from tesseract_core.runtime.config import get_config
     from tesseract_core.runtime.file_interactions import is_absolute_path, is_url, join_paths
+    from tesseract_core.runtime.trust import readable_file
 
     base = os.fspath(context.get("base_dir") or get_config().input_path)
     path = ref.path
-    if not is_absolute_path(path):
-        path = join_paths(base, *([context["binref_dir"]] if context.get("binref_dir") else []), path)
-    if is_url(path):
-        return _read_url(path, ref, length)
-    roots = [get_config().input_path, *get_config().binref_roots]
+    if not is_absolute_path(path) and context.get("binref_dir"):
+        path = join_paths(context["binref_dir"], path)
+    if is_url(place := join_paths(base, path)):
+        return _read_url(place, ref, length)
     # A base directory comes from the caller, never from the payload.
-    return _read_file(_confined(path, [base, *roots] if not is_url(base) else roots, ref.path), ref, length)
-
-
-def _confined(path: str, roots: list[str], shown: str) -> str:
-    for root in roots:
-        try:
-            return str(confine(path, root))
-        except ValueError:
-            continue
-    raise ValueError(
-        f"file {shown!r} is outside of the input path; its operator allows more directories with TESSERACT_BINREF_ROOTS"
-    )
+    roots = () if is_url(base) else (base,)
+    return _read_file(readable_file(path, base, roots=roots), ref, length)
 
 
 def _read_file(path: str, ref: Binref, length: int) -> bytearray:
@@ -100,12 +88,15 @@ def _read_file(path: str, ref: Binref, length: int) -> bytearray:
 
 
 def _read_url(url: str, ref: Binref, length: int) -> bytearray:
-    from tesseract_core.runtime.file_interactions import cause_of, read_from_path
+    from tesseract_core.redirects import RedirectRefused
+    from tesseract_core.runtime.file_interactions import cause_of, read_checked
     from tesseract_core.runtime.trust import check_url
 
     check_url(url)
     try:
-        data = read_from_path(url, ref.offset, length)
+        data = read_checked(url, ref.offset, length)
+    except RedirectRefused as error:
+        raise ValueError(f"cannot read {ref.path!r}: {error}") from None
     except Exception as error:  # every file system has errors of its own
         raise ValueError(f"cannot read {ref.path!r}: {type(cause_of(error)).__name__}") from None
     if len(data) != length:

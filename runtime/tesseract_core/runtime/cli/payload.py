@@ -10,13 +10,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from tesseract_core.runtime.cli.errors import UsageError
-from tesseract_core.runtime.file_interactions import cause_of, read_from_path, replace_file
+from tesseract_core.runtime.file_interactions import cause_of, is_url, read_from_path, replace_file
+from tesseract_core.runtime.trust import close_process
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_payload(argument: str, command: str) -> Any:
-    """Return the JSON value of a payload.
+    """Return the JSON value of a payload. What comes from a URL may read only what the operator allows: see `trust`.
 
     Args:
         argument: JSON text, or `@` and where to read it: a path (below the working directory if relative), a URL of
@@ -29,6 +30,8 @@ def read_payload(argument: str, command: str) -> Any:
     place = argument.lstrip("@") if argument.startswith("@") else ""
     try:
         content = _read(place) if place else argument
+        if is_url(place) and not place.lower().startswith("file://"):
+            close_process()
     except Exception as error:  # whatever the library behind a URL raises: a missing driver, refused credentials
         raise UsageError(f"Invalid value for payload: cannot read {place}: {_reason(error)}", command) from None
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -15,9 +14,15 @@ from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationInfo
 from pydantic_core import CoreSchema, core_schema, from_json
 
 from tesseract_core.runtime.config import get_config
-from tesseract_core.runtime.file_interactions import expand_glob, is_url, parent_path, read_from_path
-from tesseract_core.runtime.paths import confine
-from tesseract_core.runtime.trust import check_url, from_network, network_payload
+from tesseract_core.runtime.file_interactions import (
+    expand_glob,
+    glob_checked,
+    is_url,
+    parent_path,
+    read_checked,
+    read_from_path,
+)
+from tesseract_core.runtime.trust import check_url, is_closed, network_payload, readable_file, readable_roots
 
 T = TypeVar("T")
 
@@ -30,8 +35,9 @@ class LazySequence(Sequence[T], Generic[T]):
     empty sequence. Each access reads and validates the item anew. Encoded arrays in a file may point to binary files
     beside it.
 
-    Patterns are relative to the input path and stay below it. On the command line and in Python, a pattern that matches
-    nothing there is tried in the working directory. URLs need the operator's leave (`allowed_url_prefixes`).
+    Patterns are relative to the input path. In a request they stay below it, or below a directory that the operator
+    allows (`binref_roots`), and URLs need to be allowed, too (`allowed_url_prefixes`). On the command line and in
+    Python they may lead anywhere, and one that matches nothing in the input path is tried in the working directory.
     """
 
     def __init__(self, keys: Iterable[Any], getter: Callable[[Any], T]) -> None:
@@ -62,13 +68,17 @@ class LazySequence(Sequence[T], Generic[T]):
         items = handler.generate_schema(list[item_type])  # type: ignore[valid-type]
 
         def from_files(pattern: str, info: ValidationInfo) -> LazySequence[Any]:
-            served = from_network()
+            closed = is_closed()
 
             def read(path: str) -> Any:
-                context = {**(info.context or {}), "base_dir": parent_path(path), "binref_dir": None}
+                directory = parent_path(path)
+                context = {**(info.context or {}), "base_dir": directory, "binref_dir": None}
+                remote = is_url(path)  # what others have written may name what lies beside it
                 try:
-                    with network_payload(served):
-                        return adapter().validate_python(from_json(_read(path)), context=context)
+                    with network_payload(closed):
+                        content = _read(path)
+                    with network_payload(closed or remote, urls=(directory,) if remote and not closed else ()):
+                        return adapter().validate_python(from_json(content), context=context)
                 except ValueError as error:
                     error.add_note(f"in {path}")
                     raise
@@ -107,47 +117,41 @@ def _expand(pattern: str) -> list[str]:
     """Absolute paths (or URLs) of the files that a pattern matches, sorted."""
     if is_url(pattern):
         check_url(pattern)
-        return expand_glob(pattern)
-    refusal = None
-    for root in _roots():
-        try:
-            if found := _files_below(root, pattern):
-                return found
-        except ValueError as error:
-            # A pattern that is fine in the input path and matches nothing there may well lead out of the next root.
-            refusal = refusal or (error if root == get_config().input_path else None)
-    if refusal is not None:
-        raise refusal
-    return []
+        found = glob_checked(pattern)
+        for url in found:  # a page may link to anywhere
+            check_url(url)
+        return found
+    input_path, confined = get_config().input_path, readable_roots() is not None
+    found = _matches(pattern, input_path, confined)
+    return found if found or confined else _matches(pattern, os.getcwd(), confined)
 
 
-def _roots() -> list[str]:
-    """Directories that patterns may lead into, in the order in which they are tried."""
-    input_path = get_config().input_path
-    return [input_path] if from_network() else [input_path, os.getcwd()]
-
-
-def _files_below(root: str, pattern: str) -> list[str]:
-    parts = Path(pattern.removeprefix(root + os.sep)).parts  # the root itself may have wildcard characters in its name
+def _matches(pattern: str, base: str, confined: bool) -> list[str]:
+    parts = Path(pattern.removeprefix(base + os.sep)).parts  # the base itself may have wildcard characters in its name
     fixed = list(takewhile(lambda part: not glob.has_magic(part), parts))
     wild = parts[len(fixed) :]
-    if ".." in wild:
+    if confined and ".." in wild:
         raise ValueError(f"pattern {pattern!r} goes up ('..') behind a wildcard; give a pattern without that")
-    # Not the path that `confine` returns: keys keep the names that were matched, so that binary files which stand
+    # Not the path that is returned here: keys keep the names that were matched, so that binary files which stand
     # beside a symbolic link are found.
-    confine(Path(*fixed), root, what="pattern")
-    start = os.path.abspath(os.path.join(root, *fixed))
+    readable_file(os.path.join(*fixed) if fixed else "", base, what="directory" if wild else "file")
+    start = os.path.abspath(os.path.join(base, *fixed))
     found = [path for path in expand_glob(os.path.join(glob.escape(start), *wild)) if os.path.isfile(path)]
     for path in found:
-        confine(os.path.relpath(path, root), root, what="file")  # relative: clients need not know where the root is
+        readable_file(_shown(path, base), base)
     return found
 
 
 def _read(path: str) -> bytes:
-    """Contents of a file that `_expand` named. Links may have changed since, so it is checked again."""
+    """Contents of a file that `_expand` named. What is allowed may have changed since, so it is checked again."""
     if is_url(path):
-        return read_from_path(path)
-    for root in _roots():
-        with suppress(ValueError):
-            return read_from_path(str(confine(path, root)))
-    raise ValueError(f"{os.path.basename(path)} no longer lies below the input path")
+        check_url(path)
+        return read_checked(path)
+    input_path = get_config().input_path
+    return read_from_path(readable_file(_shown(path, input_path), input_path))
+
+
+def _shown(path: str, base: str) -> str:
+    """Relative to `base` if it is below: clients need not know where that is."""
+    relative = os.path.relpath(path, base)
+    return path if relative.startswith("..") else relative

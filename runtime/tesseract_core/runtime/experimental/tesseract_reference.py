@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from tesseract_core.runtime.config import get_config
-from tesseract_core.runtime.trust import check_url, from_network
+from tesseract_core.runtime.trust import REDIRECTS, check_url, is_closed
 
 if TYPE_CHECKING:
     from tesseract_core import Tesseract
+
+# Files that Podman and Docker put into a container.
+_CONTAINER_MARKS = ("/run/.containerenv", "/.dockerenv")
 
 
 class Reference(NamedTuple):
@@ -30,7 +37,7 @@ class TesseractReference:
     connected before the first of them is used; a container that was started ends with this object.
 
     An HTTP request may name only the kinds that its operator allows (`allowed_references`, by default `url`), and only
-    URLs below `allowed_url_prefixes`.
+    URLs below `allowed_url_prefixes`; a server there may redirect only to such URLs.
     """
 
     def __init__(self, tesseract: Tesseract | None, reference: Reference | None = None) -> None:
@@ -67,8 +74,9 @@ class TesseractReference:
         if value["type"] not in ("api_path", "image", "url"):
             raise ValueError(f"unknown type {value['type']!r}; give api_path, image or url")
         reference = Reference(**value)
-        if from_network():
-            _check_allowed(reference)
+        _check_allowed(reference)
+        if reference.type == "url":
+            _check_loopback(reference.ref)
         return cls(None, reference)
 
     def _serialize(self) -> dict[str, str]:
@@ -106,13 +114,37 @@ def _is_attribute(name: str) -> bool:
 
 
 def _check_allowed(reference: Reference) -> None:
-    if reference.type not in get_config().allowed_references:
+    if is_closed() and reference.type not in get_config().allowed_references:
         raise ValueError(
             f"a request may not name a Tesseract by {reference.type} here; "
             "its operator allows that with TESSERACT_ALLOWED_REFERENCES"
         )
     if reference.type == "url":
-        check_url(reference.ref if "://" in reference.ref else f"http://{reference.ref}")
+        check_url(_full(reference.ref))
+
+
+def _full(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
+def _check_loopback(url: str) -> None:
+    """Refuse a loopback address inside of a container where nothing listens: it hardly means the container itself."""
+    if not any(map(os.path.exists, _CONTAINER_MARKS)):
+        return
+    try:
+        parts = urlsplit(_full(url))
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        if not (host == "localhost" or ipaddress.ip_address(host).is_loopback):
+            return
+    except ValueError:  # a name, or something that the client will complain about
+        return
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        raise ValueError(
+            f"{url} is this container itself, where nothing listens; serve the other Tesseract in the same --network, "
+            "and name it as http://ALIAS:8000 by its --network-alias"
+        ) from None
 
 
 def _find(reference: Reference) -> Tesseract:
@@ -120,7 +152,9 @@ def _find(reference: Reference) -> Tesseract:
 
     match reference.type:
         case "url":
-            return Tesseract.from_url(reference.ref)
+            from tesseract_core.client.http import HttpTransport
+
+            return Tesseract._make(transport=HttpTransport(reference.ref, redirects=REDIRECTS), any_format=True)
         case "api_path":
             return Tesseract.from_tesseract_api(Path(reference.ref))
         case "image":

@@ -15,6 +15,7 @@ from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.messages import Announcement
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job
+from tesseract_core.runtime.trust import close_process
 from tesseract_core.runtime.user_module import NotATesseract
 
 
@@ -27,6 +28,7 @@ def run(receiver: socket.socket, announce_fd: int, *, debuggable: bool = False) 
     for number in SHUTDOWN_SIGNALS:
         signal.signal(number, _carry_on)
         signal.siginterrupt(number, False)
+    close_process()
     if debuggable:
         debugger.listen()
     with open(announce_fd, "wb") as announce:

@@ -12,6 +12,7 @@ from tesseract_core.authority import parse_authority
 from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send, header, send_reply
 from tesseract_core.runtime.serve.errors import detail
 from tesseract_core.runtime.serve.messages import Reply
+from tesseract_core.runtime.url_patterns import host_matcher
 
 DEFAULT_MAX_BODY = 4 * 1024**3
 
@@ -39,17 +40,17 @@ def known_routes(app: ASGIApp, routes: Mapping[str, tuple[str, ...]]) -> ASGIApp
 
 
 def check_host(app: ASGIApp, names: Iterable[str]) -> ASGIApp:
-    """Refuse with 421 a `Host` header that is neither an IP address nor one of `names`.
+    """Refuse with 421 a `Host` header that is neither an IP address nor one of `names` (see `url_patterns`).
 
     A web page that has its own host name resolve to 127.0.0.1 (DNS rebinding) sends its own name.
     """
-    allowed = {name.lower().rstrip(".") for name in names}
+    is_allowed = host_matcher(names)
 
     async def layer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             host = header(scope, b"host")
             here = parse_authority(host)
-            if host and not (here and (here.name in allowed or here.is_address)):
+            if host and not (here and (here.is_address or is_allowed(here.name))):
                 name = here.name if here else host[:200]
                 message = f"This server does not answer to the name {name!r}; allow it with TESSERACT_ALLOWED_HOSTS"
                 return await send_reply(send, detail(421, message))
