@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 from tesseract_core.runtime.config import override_config, update_config
-from tesseract_core.runtime.experimental import TesseractReference
+from tesseract_core.runtime.experimental import TesseractReference, tesseract_reference
 from tesseract_core.runtime.tracing import trace_call
 from tesseract_core.runtime.trust import network_payload
 
@@ -105,3 +106,16 @@ def test_json_schema() -> None:
         assert schema["additionalProperties"] is False
         assert schema["properties"]["type"]["enum"] == ["api_path", "image", "url"]
         assert schema["x-tesseract-type"] == "TesseractReference"
+
+
+def test_loopback_in_a_container_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tesseract_reference, "_CONTAINER_MARKS", (str(tmp_path),))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        In(helper={"type": "url", "ref": f"http://127.0.0.1:{port}"})
+    for ref in (f"http://127.0.0.1:{port}", f"localhost:{port}"):
+        with pytest.raises(ValidationError, match=rf"{ref} is this container itself, where nothing listens; serve"):
+            In(helper={"type": "url", "ref": ref})
+    In(helper={"type": "url", "ref": "http://elsewhere.invalid:8000"})
+    monkeypatch.setattr(tesseract_reference, "_CONTAINER_MARKS", ())
+    In(helper={"type": "url", "ref": f"http://127.0.0.1:{port}"})
