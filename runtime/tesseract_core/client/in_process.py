@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,6 +49,7 @@ class InProcessTransport(Transport):
         output_format: str,
         config: Mapping[str, Any],
     ) -> None:
+        self._neighbours: Callable[[], AbstractContextManager[None]] = nullcontext
         if output_path is None:
             output_path = temporary_directory(self, "tesseract_output_")
         settings = {
@@ -62,6 +65,7 @@ class InProcessTransport(Transport):
                 raise RuntimeError(f"Tesseract API path {path} is not a file.")
             settings["api_path"] = str(path)
             tesseract_api = _load(path)
+            self._neighbours = _neighbours(path)
         self._module = tesseract_api
         self._output_path = Path(settings["output_path"])
         self._config = _snapshot(settings)
@@ -100,7 +104,7 @@ class InProcessTransport(Transport):
         function = self._endpoints[endpoint]
         run_name = f"run_{safe_run_id(run_id or str(uuid.uuid4()))}"
         run_dir = confine(run_name, self._output_path, what="run id")
-        with self._lock, self._configured():
+        with self._lock, self._configured(), self._neighbours():
             request = get_input_schema(function).model_validate(_own_arrays(payload))
             try:
                 if endpoint in COMPUTE_ENDPOINTS:
@@ -138,6 +142,16 @@ def _load(path: Path) -> ModuleType:
     except Exception as error:
         raise RuntimeError(f"Cannot load Tesseract API from {path}: {error}") from error
     return module
+
+
+def _neighbours(path: Path) -> Callable[[], AbstractContextManager[None]]:
+    """For a call: what lets Python programs that it starts find the modules beside `path`, if there are any."""
+    from tesseract_core.user_code.load import neighbours_for_children
+    from tesseract_core.user_code.reserved import modules_in
+
+    if modules_in(str(path.parent)) <= {path.stem}:
+        return nullcontext
+    return functools.partial(neighbours_for_children, str(path.parent))
 
 
 def _snapshot(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -105,10 +105,10 @@ class Program:
             CommandFailed: There is none, or it cannot be imported.
         """
         require_api_file()
-        from tesseract_core.runtime.user_module import load_module_from_path
+        from tesseract_core.runtime.user_module import get_tesseract_api
 
         try:
-            return load_module_from_path(get_config().api_path)
+            return get_tesseract_api()
         except ImportError as error:
             details = "".join(traceback.format_exception(error.__cause__)) if error.__cause__ else ""
             raise CommandFailed(str(error), details) from None

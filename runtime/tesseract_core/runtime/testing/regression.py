@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tesseract_core.runtime.testing.comparison import compare
+from tesseract_core.user_code import neighbour, plain_name
 
 # Besides modules that are loaded already, the only ones that a test case may make us import.
 _IMPORTABLE = frozenset({"pydantic", "requests"})
@@ -170,10 +171,10 @@ def _exception_class(name: str, api_module: ModuleType) -> type[BaseException]:
     module: ModuleType | None
     if not module_name:
         module = builtins
-    elif module_name == api_module.__name__:
+    elif module_name in (api_module.__name__, plain_name(api_module.__name__)):
         module = api_module
     else:
-        module = sys.modules.get(module_name)
+        module = neighbour(api_module, module_name) or sys.modules.get(module_name)
         if module is None and module_name.partition(".")[0] in _IMPORTABLE:
             try:
                 module = import_module(module_name)
