@@ -46,7 +46,7 @@ TREE = Tree(parts=[Part(x=1), Part(x=2)], table={"k.1": 3, "{": 4})
 names = st.from_regex(r"[a-z_][a-z0-9_]*", fullmatch=True)
 
 
-@given(st.text())
+@given(st.text(min_size=1))
 def test_keys_survive_escaping(key: str) -> None:
     escaped = escape_dict_key(key)
     assert unescape_dict_key(escaped) == key
@@ -57,7 +57,9 @@ def test_keys_survive_escaping(key: str) -> None:
 
 @given(
     st.lists(
-        names | st.integers(0, 10**6).map("[{}]".format) | st.text().map(lambda k: f"{{{escape_dict_key(k)}}}"),
+        names
+        | st.integers(0, 10**6).map("[{}]".format)
+        | st.text(min_size=1).map(lambda k: f"{{{escape_dict_key(k)}}}"),
         min_size=1,
     )
 )
@@ -87,7 +89,7 @@ def test_keys_that_are_no_text() -> None:
     ("path", "error"),
     [("parts.[2]", IndexError), ("table.{x}", KeyError), ("no", AttributeError), ("table.no", KeyError),
      ("parts.[-1]", ValueError), ("parts.[a]", ValueError), ("a b", ValueError),
-     ("parts..x", ValueError), ("{a", ValueError)],
+     ("parts..x", ValueError), ("{a", ValueError), ("table.{}", ValueError)],
 )  # fmt: skip
 def test_get_what_is_not_there(path: str, error: type[Exception]) -> None:
     with pytest.raises(error):
@@ -97,12 +99,36 @@ def test_get_what_is_not_there(path: str, error: type[Exception]) -> None:
             get_at_path(TREE, path)
 
 
-def test_set_copies_along_the_path_only() -> None:
-    changed = set_at_path(TREE, {"parts.[0].x": 7, "table.{k.1}": 8})
-    assert (changed.parts[0].x, changed.table["k.1"]) == (7, 8)
-    assert (TREE.parts[0].x, TREE.table["k.1"]) == (1, 3)
-    assert changed.parts[1] is TREE.parts[1]
-    assert isinstance(changed, Tree)
+@pytest.mark.parametrize(
+    ("path", "key"), [("{k\\}", "k\\"), ("{k\\\\}", "k\\"), ("{a\\b}", "a\\b"), ("{\\}", "\\"), ("{a\\}.b}", "a}.b")]
+)
+def test_backslashes_in_keys(path: str, key: str) -> None:
+    tree = {"t": {key: {"b": 1}}}
+    assert get_at_path(tree, f"t.{path}.b") == 1
+    assert get_at_path(tree, f"t.{path}") == {"b": 1}
+    assert set_at_path(tree, {f"t.{path}.b": 2}) == {"t": {key: {"b": 2}}}
+    assert path_to_index_op(path) == ("dict", key)
+
+
+def test_set_copies_everything_but_the_new_values() -> None:
+    new = np.zeros(2)
+    tree = {"a": np.ones(2), "b": [np.ones(2)], "model": TREE}
+    changed = set_at_path(tree, {"a": new, "model.parts.[0].x": 7, "model.table.{k.1}": 8})
+    assert changed["a"] is new
+    changed["b"][0][:] = 5
+    changed["model"].table["{"] = 5
+    assert tree["b"][0].tolist() == [1, 1]
+    assert TREE.table == {"k.1": 3, "{": 4}
+    assert (changed["model"].parts[0].x, changed["model"].table["k.1"]) == (7, 8)
+    assert TREE.parts[0].x == 1
+    assert isinstance(changed["model"], Tree)
+    untouched = set_at_path(tree, {})
+    untouched["a"][:] = 9
+    assert tree["a"].tolist() == [1, 1]
+
+
+def test_set_below_what_was_set() -> None:
+    assert set_at_path({"a": 1}, {"a": {"b": 1, "c": 2}, "a.b": 3}) == {"a": {"b": 3, "c": 2}}
 
 
 @pytest.mark.parametrize("tree", [(1, 2), [1, 2], Pair(1, 2)])

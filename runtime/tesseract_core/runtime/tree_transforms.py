@@ -1,8 +1,8 @@
 """Paths into trees of models, mappings and sequences: `stats.mean`, `parts.[0].x`, `table.{k.1}`.
 
 A path is a sequence of segments joined by dots: an attribute (or mapping key) that is an identifier, `[n]` for the
-n-th item of a sequence, or `{key}` for a mapping key with any characters, where `{`, `}` and `\\` are escaped by a
-backslash.
+n-th item of a sequence, or `{key}` for a mapping key of at least one character, where `{`, `}` and `\\` are escaped by
+a backslash. A backslash that escapes none of these stands for itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any, Literal
 PathOp = tuple[Literal["getattr"], str] | tuple[Literal["seq"], int] | tuple[Literal["dict"], str]
 
 _INDEX = re.compile(r"\[(\d+)\]", re.ASCII)
-_KEY = re.compile(r"\{((?:[^{}\\]|\\.)*)\}", re.DOTALL)
+_KEY = re.compile(r"\{((?:[^{}\\]|\\.)+)\}", re.DOTALL)
 _SPECIAL = re.compile(r"([{}\\])")
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_LAST_BACKSLASH = re.compile(r"(?<!\\)\\\}(?=\.|$)")
+_ESCAPED = re.compile(r"\\([{}\\])")
 
 
 def escape_dict_key(key: str) -> str:
@@ -33,9 +34,19 @@ def unescape_dict_key(key: str) -> str:
 
 
 def split_path(path: str) -> list[str]:
-    """Split at the dots that are outside of braces. The empty path has no segments."""
+    """Split at the dots that are outside of braces. The empty path has no segments.
+
+    Of a key that was not escaped, a backslash at its end counts as one: `{a\\}`.
+    """
     if not path:
         return []
+    if (segments := _split(path)) is None:
+        segments = _split(_LAST_BACKSLASH.sub(r"\\\\}", path)) or [path]
+    return segments
+
+
+def _split(path: str) -> list[str] | None:
+    """None if a brace stays open."""
     segments, current, depth, escaped = [], "", 0, False
     for character in path:
         if escaped:
@@ -51,7 +62,7 @@ def split_path(path: str) -> list[str]:
             current = ""
             continue
         current += character
-    return [*segments, current]
+    return None if depth else [*segments, current]
 
 
 def path_to_index_op(segment: str) -> PathOp:
@@ -65,7 +76,7 @@ def path_to_index_op(segment: str) -> PathOp:
     """
     if match := _INDEX.fullmatch(segment):
         return ("seq", int(match[1]))
-    if match := _KEY.fullmatch(segment):
+    if match := _KEY.fullmatch(segment) or _KEY.fullmatch(_LAST_BACKSLASH.sub(r"\\\\}", segment)):
         return ("dict", unescape_dict_key(match[1]))
     if segment.isidentifier():
         return ("getattr", segment)
@@ -85,17 +96,29 @@ def get_at_path(tree: Any, path: str) -> Any:
 
 
 def set_at_path(tree: Any, values: Mapping[str, Any]) -> Any:
-    """Return a copy of `tree` with values replaced.
-
-    Only the containers along the paths are copied; everything else is shared with `tree`.
+    """Return a deep copy of `tree` with values replaced, which are in it as they are.
 
     Args:
         tree: Models, mappings, sequences, objects.
         values: New values by path.
+
+    Raises:
+        KeyError, IndexError, AttributeError: There is nothing at a path.
+        ValueError: A path is malformed.
     """
     for path, value in values.items():
-        tree = _replaced(tree, [path_to_index_op(segment) for segment in split_path(path)], value)
-    return tree
+        tree = _replaced(tree, [path_to_index_op(segment) for segment in split_path(path)], _New(value))
+    return copy.deepcopy(tree)
+
+
+class _New:
+    """Stands for a value until everything beside it has been copied."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self.value
 
 
 def flatten_with_paths(tree: Any, include_paths: Iterable[str]) -> dict[str, Any]:
@@ -171,6 +194,8 @@ def _matching_key(tree: Mapping[Any, Any], text: str) -> Any:
 def _replaced(tree: Any, ops: Sequence[PathOp], value: Any) -> Any:
     if not ops:
         return value
+    if isinstance(tree, _New):
+        tree = tree.value
     (kind, key), *rest = ops
     if rest:
         value = _replaced(_child(tree, (kind, key)), rest, value)  # type: ignore[arg-type]

@@ -168,7 +168,7 @@ def _expand(node: Any, parts: list[str], path: str) -> Iterator[str]:
     if first == "[]":
         steps = [f"[{index}]" for index in range(len(node))]
     elif first == "{}":
-        steps = [f"{{{escape_dict_key(str(key))}}}" for key in node]
+        steps = [f"{{{escape_dict_key(str(key))}}}" for key in node if str(key)]  # no path leads to ""
     else:
         steps = [first]
     for step in steps:
