@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from tesseract_core.client.encoding import Encoding
+from tesseract_core.client.encoding import Encoding, check_gpu_transport
 from tesseract_core.client.logs import LogSink
 from tesseract_core.client.tesseract import StrPath
 from tesseract_core.client.tesseract import Tesseract as _Client
@@ -77,7 +77,7 @@ class Tesseract(_Client):
             output_path: Directory for runs, logs and output files; by default a temporary one that goes with this
                 object. To a URL, each run is uploaded after its call, and what is left at teardown.
             output_format: How arrays travel; results are NumPy arrays whatever it is.
-            gpu_transport: `none` or `cuda_ipc`.
+            gpu_transport: `none`: GPU arrays travel through memory. Nothing else is offered so far.
             docker_args: Raw arguments for the engine.
             runtime_config: Settings of the runtime, by field name.
             stream_logs: `True` prints what a run logs on stderr, a callable gets each line (from another thread).
@@ -153,7 +153,7 @@ class Tesseract(_Client):
             input_path: What relative paths of payloads refer to; the working directory by default.
             output_path: Directory for runs, logs and output files; a temporary one by default.
             output_format: How arrays travel; results are NumPy arrays whatever it is.
-            gpu_transport: `none` or `cuda_ipc`.
+            gpu_transport: `none`: GPU arrays travel through memory. Nothing else is offered so far.
             runtime_config: Settings of the runtime, by field name.
             stream_logs: `True` prints what a run logs on stderr, a callable gets each line (from another thread).
             python_executable: Interpreter with the runtime and the project's dependencies. By default an environment
@@ -177,6 +177,7 @@ class Tesseract(_Client):
         settings = {**(runtime_config or {}), "output_format": output_format}
         if gpu_transport is not None:
             settings["gpu_transport"] = gpu_transport
+        check_gpu_transport(settings.get("gpu_transport") or "none")
         server = SourceServer(
             path,
             python=None if python_executable is None else Path(python_executable),

@@ -114,7 +114,6 @@ class ContainerSpec:
     read_only_root: bool = False
     entrypoint: tuple[str, ...] | None = None
     extra_hosts: Mapping[str, str] = field(default_factory=dict)
-    host_ipc: bool = False
     raw_args: tuple[str, ...] = ()
     remove: bool = False
     stop_timeout: int = 5

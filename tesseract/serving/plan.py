@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tesseract_core.client.encoding import check_gpu_transport
+
 from tesseract.backends.spec import ContainerSpec, GpuRequest, Mount, NetworkAttachment, PortBinding, UserMapping
 from tesseract.errors import InvalidValue
 from tesseract.serving import labels
@@ -27,8 +29,8 @@ OUTPUT_DIR = "/tesseract/output_data"
 SOCKET_DIR = "/run/tesseract"
 SOCKET_NAME = "api.sock"
 OUTPUT_FORMATS = ("json", "json+base64", "json+binref")
-GPU_TRANSPORTS = ("none", "cuda_ipc")
 
+_GPU_TRANSPORT = "TESSERACT_GPU_TRANSPORT"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Modes of `--network` that are no network's name. Everything an engine understands by itself is passed through.
 _RAW_NETWORK_MODES = ("bridge", "private", "pasta", "slirp4netns")
@@ -88,7 +90,7 @@ def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> Cont
     env = _environment(request)
     env |= {_runtime_variable(key): _as_env(value) for key, value in request.runtime_config.items()}
     env |= _option_variables(request)
-    env["TESSERACT_GPU_TRANSPORT"] = _gpu_transport(request, env)
+    env[_GPU_TRANSPORT] = _gpu_transport(request.gpu_transport, env)
     env["TESSERACT_ALLOWED_HOSTS"] = ",".join(_allowed_hosts(request, name, network, host, env))
     if request.allowed_origins:
         named = env.get("TESSERACT_ALLOWED_ORIGINS", "").split(",")
@@ -124,7 +126,6 @@ def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> Cont
         mounts=tuple(mounts),
         ports=tuple(ports),
         network=network,
-        host_ipc=env["TESSERACT_GPU_TRANSPORT"] == "cuda_ipc",
     )
 
 
@@ -132,6 +133,7 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
     """The container that runs one command of the runtime and goes. Raises: InvalidValue."""
     network = parse_network(request.network)
     env = _environment(request) | _option_variables(request)
+    _gpu_transport(None, env)
     if request.output_file:
         env["TESSERACT_OUTPUT_FILE"] = request.output_file
     if request.profiling:
@@ -274,16 +276,13 @@ def _as_env(value: object) -> str:
     return str(value)
 
 
-def _gpu_transport(request: ServeRequest, env: Mapping[str, str]) -> str:
-    transport = request.gpu_transport or env.get("TESSERACT_GPU_TRANSPORT") or "none"
-    if transport not in GPU_TRANSPORTS:
-        raise InvalidValue(f"Unknown GPU transport '{transport}': must be one of {', '.join(GPU_TRANSPORTS)}.")
-    if transport == "cuda_ipc":
-        if not request.gpus:
-            raise InvalidValue("GPU transport cuda_ipc needs a GPU: give gpus, for example ['all'].")
-        if request.num_workers != 1:
-            raise InvalidValue("GPU transport cuda_ipc works with one worker only.")
-    return transport
+def _gpu_transport(chosen: str | None, env: Mapping[str, str]) -> str:
+    chosen = chosen or env.get(_GPU_TRANSPORT) or "none"
+    try:
+        check_gpu_transport(chosen)
+    except ValueError as error:
+        raise InvalidValue(str(error)) from None
+    return chosen
 
 
 def _allowed_hosts(

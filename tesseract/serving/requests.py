@@ -87,7 +87,7 @@ class ServeRequest(ContainerRequest):
         network_alias: DNS name in `network` under which other containers reach this one at port 8000.
         num_workers: Server processes.
         runtime_config: Settings of the runtime; become `TESSERACT_<KEY>` and beat `environment`.
-        gpu_transport: `none` or `cuda_ipc`.
+        gpu_transport: `none`; nothing else is offered so far.
         skip_health_check: Return right after the start.
         startup_timeout: Seconds for everything until the first healthy answer, engine calls included.
         socket: Listen on a Unix socket that only the caller can reach, instead of a TCP port.

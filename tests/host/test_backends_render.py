@@ -56,7 +56,6 @@ FULL = replace(
     read_only_root=True,
     entrypoint=("python3", "-u"),
     extra_hosts={"licence": "10.0.0.1"},
-    host_ipc=True,
     stop_timeout=2,
     env={**PLAIN.env, "HOME": "/home/somebody"},
 )

@@ -116,6 +116,21 @@ def test_each_object_has_a_configuration_of_its_own(tmp_path: Path) -> None:
         Tesseract.from_tesseract_api(DEMO, runtime_config={"no_such_setting": 1})
 
 
+def test_a_gpu_transport_is_refused_in_one_line(demo: Tesseract) -> None:
+    api = VECTORADD
+    line = r"^gpu_transport=cuda_ipc is not offered \(so far only: none\); leave it out: [^\n]*$"
+    for make in (
+        lambda: Tesseract.from_image("image", gpu_transport="cuda_ipc"),
+        lambda: Tesseract.from_source(api, gpu_transport="cuda_ipc"),
+        lambda: Tesseract.from_source(api, runtime_config={"gpu_transport": "cuda_ipc"}),
+        lambda: Tesseract.from_tesseract_api(api, gpu_transport="cuda_ipc"),
+        lambda: Tesseract.from_tesseract_api(api, runtime_config={"gpu_transport": "cuda_ipc"}),
+        lambda: demo.with_encoding(gpu_transport="cuda_ipc"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            make()
+
+
 def test_runs_go_below_the_output_path(demo: Tesseract, tmp_path: Path) -> None:
     demo.apply({"a": [1, 2, 3], "mode": "print"}, run_id="mine")
     assert (tmp_path / "run_mine" / "logs").is_dir()

@@ -71,7 +71,6 @@ SERVE_REQUESTS: dict[str, tuple[dict[str, Any], plan.Host]] = {
         },
         HOST,
     ),
-    "cuda_ipc": ({"gpus": ["all"], "gpu_transport": "cuda_ipc"}, HOST),
 }
 
 
@@ -115,6 +114,12 @@ def test_a_payload_may_read_the_volumes_and_no_more_if_it_was_fetched() -> None:
     assert not [name for name in served.env if name.startswith("_TESSERACT") or "ROOTS" in name]
 
 
+def test_no_gpu_transport_in_a_one_shot_run_either() -> None:
+    request = RunRequest(image="x", command="apply", environment={"TESSERACT_GPU_TRANSPORT": "cuda_ipc"})
+    with pytest.raises(InvalidValue, match="gpu_transport=cuda_ipc is not offered"):
+        plan.run_spec(request, "sha", "n", HOST, plan.Payload())
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -125,9 +130,9 @@ def test_a_payload_may_read_the_volumes_and_no_more_if_it_was_fetched() -> None:
         ({"user": "ada"}, "must be numeric UID or UID:GID"),
         ({"user": "1:2:3"}, "must be numeric UID or UID:GID"),
         ({"memory": "lots"}, "like 512m or 2g"),
-        ({"gpu_transport": "nvlink"}, "must be one of none, cuda_ipc"),
-        ({"gpu_transport": "cuda_ipc"}, "needs a GPU"),
-        ({"gpu_transport": "cuda_ipc", "gpus": ["all"], "num_workers": 2}, "one worker"),
+        ({"gpu_transport": "cuda_ipc", "gpus": ["all"]}, "gpu_transport=cuda_ipc is not offered"),
+        ({"environment": {"TESSERACT_GPU_TRANSPORT": "cuda_ipc"}}, "gpu_transport=cuda_ipc is not offered"),
+        ({"runtime_config": {"gpu_transport": "cuda_ipc"}}, "gpu_transport=cuda_ipc is not offered"),
         ({"volumes": ["a"]}, "Invalid mount volume specification a"),
         ({"volumes": ["a:/a", "a:/b"]}, "Path a is already mounted as a volume"),
         ({"volumes": ["a:/a", "b:/a/"]}, "Two volumes have the target /a"),

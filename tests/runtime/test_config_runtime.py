@@ -191,6 +191,16 @@ def test_errors_are_one_line_per_field_and_show_no_secret(monkeypatch: pytest.Mo
     assert "directories, not URLs" in by_source["TESSERACT_OUTPUT_PATH"]
 
 
+def test_a_gpu_transport_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESSERACT_GPU_TRANSPORT", "cuda_ipc")
+    with pytest.raises(ValidationError) as caught:
+        get_config()
+    assert describe_config_errors(caught.value) == [
+        "TESSERACT_GPU_TRANSPORT: 'cuda_ipc': gpu_transport=cuda_ipc is not offered (so far only: none); leave it out: "
+        "GPU arrays travel through memory"
+    ]
+
+
 def test_secrets_are_not_in_the_representation() -> None:
     update_config(token="geheim", mlflow_tracking_uri="http://user:geheim@host")
     assert "geheim" not in repr(get_config())

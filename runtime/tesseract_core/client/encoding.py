@@ -6,6 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+GPU_TRANSPORTS = ("none",)
+"""Ways in which GPU arrays may travel: through memory, so far. The one place that says so, for all sides."""
+
+
+def check_gpu_transport(name: str) -> None:
+    """Raises: ValueError for a way that is not offered."""
+    if name not in GPU_TRANSPORTS:
+        raise ValueError(
+            f"gpu_transport={name} is not offered (so far only: {', '.join(GPU_TRANSPORTS)}); leave it out: "
+            "GPU arrays travel through memory"
+        )
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -13,13 +25,20 @@ class Encoding:
 
     Attributes:
         output_format: `json`, `json+base64` or `json+binref` (or `json+binary`, which only transports choose).
-        gpu_transport: How GPU arrays travel.
+        gpu_transport: How GPU arrays travel: `none` is through memory.
         compression: `none` or `lz4`.
+
+    Raises:
+        ValueError: A GPU transport that is not offered.
     """
 
     output_format: str | None = None
     gpu_transport: str | None = None
     compression: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.gpu_transport is not None:
+            check_gpu_transport(self.gpu_transport)
 
     def accept(self) -> str:
         """Value of the `Accept` header."""

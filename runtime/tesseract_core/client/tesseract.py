@@ -19,7 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Protocol, TypeVar
 
 from tesseract_core import framing
-from tesseract_core.client.encoding import Encoding, ServerCapabilities
+from tesseract_core.client.encoding import Encoding, ServerCapabilities, check_gpu_transport
 from tesseract_core.client.endpoints import Endpoints
 from tesseract_core.client.logs import LogSink, sink_for
 from tesseract_core.client.transport import Timeout, Transport
@@ -173,6 +173,7 @@ class Tesseract(Endpoints):
         config = dict(runtime_config or {})
         if gpu_transport is not None:
             config["gpu_transport"] = gpu_transport
+        check_gpu_transport(config.get("gpu_transport") or "none")
         transport = InProcessTransport(tesseract_api, input_path, output_path, output_format, config)
         return cls._make(transport=transport, encoding=Encoding(output_format, gpu_transport), stream_logs=stream_logs)
 

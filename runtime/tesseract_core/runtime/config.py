@@ -27,6 +27,8 @@ from pydantic import (
     ValidationError,
 )
 
+from tesseract_core.client.encoding import check_gpu_transport
+
 ENV_PREFIX = "TESSERACT_"
 
 
@@ -73,6 +75,11 @@ def _text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def _offered(value: str) -> str:
+    check_gpu_transport(value)
+    return value
+
+
 LocalDirectory = Annotated[str, BeforeValidator(_text), AfterValidator(_local_directory)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 Origins = Annotated[Names, AfterValidator(_origins)]
@@ -114,7 +121,9 @@ class RuntimeConfig(BaseModel):
     )
     profiling: bool = Field(False, description="Profile each call")
     tracing: bool = Field(False, description="Log inputs and outputs of each call")
-    gpu_transport: Literal["none", "cuda_ipc"] = Field("none", description="Offer a device-side array transport")
+    gpu_transport: Annotated[str, AfterValidator(_offered)] = Field(
+        "none", description="Offer a device-side array transport: none so far"
+    )
     cuda_ipc_pool_fraction: float = Field(0.25, ge=0, le=1, description="Share of GPU memory for that transport")
     binref_roots: Names = Field(
         (), description="Directories besides input_path that a request may name (binref buffers, LazySequence)"

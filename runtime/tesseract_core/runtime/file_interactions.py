@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tesseract_core import framing
+from tesseract_core.client.encoding import GPU_TRANSPORTS
 from tesseract_core.redirects import RedirectRefused, aiohttp_trace
 
 SUPPORTED_FORMATS = Literal["json", "json+base64", "json+binref"]
@@ -34,7 +35,7 @@ def available_formats() -> tuple[str, ...]:
 
 def available_gpu_transports() -> tuple[str, ...]:
     """Ways in which GPU arrays may travel."""
-    return ("none",)
+    return GPU_TRANSPORTS
 
 
 def available_compressions() -> tuple[str, ...]:

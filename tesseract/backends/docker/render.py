@@ -72,8 +72,6 @@ def create_payload(
         host["MemorySwap"] = 2 * host["Memory"]
     if spec.extra_hosts:
         host["ExtraHosts"] = [f"{name}:{ip}" for name, ip in spec.extra_hosts.items()]
-    if spec.host_ipc:
-        host["IpcMode"] = "host"
     if spec.read_only_root:
         host["ReadonlyRootfs"] = True
     return payload
@@ -106,8 +104,6 @@ def create_arguments(
     if spec.memory:
         words.append(f"--memory={memory_bytes(spec.memory)}")
     words += [f"--add-host={name}:{ip}" for name, ip in spec.extra_hosts.items()]
-    if spec.host_ipc:
-        words.append("--ipc=host")
     if spec.read_only_root:
         words.append("--read-only")
     if spec.remove:

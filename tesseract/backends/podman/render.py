@@ -73,8 +73,6 @@ def create_payload(
         payload["resource_limits"] = {"memory": {"limit": limit, "swap": 2 * limit}}
     if spec.extra_hosts:
         payload["hostadd"] = [f"{name}:{ip}" for name, ip in spec.extra_hosts.items()]
-    if spec.host_ipc:
-        payload["ipcns"] = {"nsmode": "host"}
     if spec.read_only_root:
         payload["read_only_filesystem"] = True
     if spec.remove:
@@ -113,8 +111,6 @@ def create_arguments(
     if spec.memory:
         words.append(f"--memory={memory_bytes(spec.memory)}b")
     words += [f"--add-host={name}:{ip}" for name, ip in spec.extra_hosts.items()]
-    if spec.host_ipc:
-        words.append("--ipc=host")
     if spec.read_only_root:
         words.append("--read-only")
     if spec.remove:

@@ -178,8 +178,6 @@ class Supervisor:
                 file=sys.stderr,
                 flush=True,
             )
-        if self._config.gpu_transport != "none":
-            print(f"WARNING: gpu_transport={self._config.gpu_transport} is not offered", file=sys.stderr, flush=True)
 
     # Run
 
