@@ -14,6 +14,7 @@ from tesseract.backends.spec import ContainerInfo, ContainerSpec, GpuRequest, Im
 from tesseract.deadline import Deadline
 from tesseract.errors import ContainerError, EngineTimeout, ImageNotFound, NetworkNotFound, NotFound
 from tesseract.serving import address, labels, lookup, networks, paths, plan
+from tesseract.serving.checks import engine_name
 from tesseract.serving.values import text, texts, variables, words
 from tesseract.serving.volumes import check_sources
 
@@ -116,7 +117,7 @@ class Container:
             force: Remove it even if it runs.
         """
         self._engine.remove(self.id, force=force)
-        if socket := self._info.labels.get(labels.SOCKET):
+        if (socket := labels.of(self._info).get(labels.SOCKET)) and labels.is_mine(self._info):
             paths.remove_socket_dir(Path(socket).parent)
 
     def __repr__(self) -> str:
@@ -203,19 +204,20 @@ class Containers:
             raise ValueError("detach cannot be combined with remove or stream_logs")
         host = paths.this_host()
         gpus = texts("device_requests", device_requests)
+        name, raw_args = plan.new_name(), words("extra_args", extra_args)
         spec = ContainerSpec(
             image=self._backend.image(image).id,
-            name=plan.new_name(),
+            name=name,
             command=words("command", command),
             env=variables("environment", environment),
-            labels=labels.ownership(),
+            labels=labels.of_container(engine_name(raw_args) or name),
             mounts=tuple(_mount(source, target) for source, target in (volumes or {}).items()),
             ports=tuple(plan.published(at, port) for at, port in variables("ports", ports).items()),
             network=plan.parse_network(network),
             user=plan.parse_user(text("user", user), host.uid, host.gid),
             gpus=GpuRequest(gpus) if gpus else None,
             memory=text("memory", memory),
-            raw_args=words("extra_args", extra_args),
+            raw_args=raw_args,
             remove=not detach,
         )
         check_sources(spec.mounts)
@@ -337,10 +339,11 @@ def _mount(source: str, target: Mapping[str, str]) -> Mount:
 
 
 def _debugger_port(info: ContainerInfo) -> int | None:
-    inside = info.env.get("TESSERACT_DEBUGPY_PORT", str(plan.DEBUGGER_PORT))
+    chosen = address.port_number(info.env.get("TESSERACT_DEBUGPY_PORT", ""))
     if info.host_network:
-        return int(info.env.get("TESSERACT_DEBUGPY_PORT", 0)) or None
-    return next((port.host_port for port in info.ports if str(port.container_port) == inside), None)
+        return chosen or None
+    inside = plan.DEBUGGER_PORT if chosen is None else chosen
+    return next((port.host_port for port in info.ports if port.container_port == inside), None)
 
 
 def _text(port: int | None) -> str | None:

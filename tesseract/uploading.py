@@ -58,6 +58,6 @@ class UploadingTransport(Transport):
 
     def _upload(self, run_id: str) -> None:
         try:
-            self._output.upload(self._output.directory / f"run_{run_id}")
+            self._output.upload(f"run_{run_id}")
         except UserError as problem:
             warnings.warn(str(problem), stacklevel=6)

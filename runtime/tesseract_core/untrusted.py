@@ -32,6 +32,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a directory",
 }
+_OTHER_KIND = "no regular file"
+KINDS = frozenset((*_KINDS.values(), _OTHER_KIND))
+"""What is said about something that is never read. Other reasons are about a directory that was not looked into."""
 
 Told = Callable[[str, str], object]
 """Called with the name of something that is passed over, and why."""
@@ -158,9 +161,30 @@ def files(root: StrPath, at_most: int, passed_over: Told | None = None, below: s
                 _tell(passed_over, entry.name, what_it_is(entry.state))
 
 
+@contextmanager
+def socket_at(path: StrPath) -> Iterator[str]:
+    """An address to connect to the Unix socket at `path`. A link there is not followed: it could lead to another one
+    of the caller's.
+
+    Raises:
+        Unfit: It is no socket.
+        OSError: It is not there, or cannot be looked at.
+    """
+    if not hasattr(os, "O_PATH"):  # Linux has it, and names of open files
+        _require_socket(os.lstat(path), path)
+        yield os.fspath(path)
+        return
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _require_socket(os.fstat(descriptor), path)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
 def what_it_is(state: os.stat_result) -> str:
     """`a symbolic link`, `a named pipe`, …: what something that is not read is."""
-    return _KINDS.get(stat.S_IFMT(state.st_mode), "no regular file")
+    return _KINDS.get(stat.S_IFMT(state.st_mode), _OTHER_KIND)
 
 
 def _parts(name: str) -> list[str]:
@@ -207,6 +231,11 @@ def _open(directory: int | str, name: str, flags: int) -> int:
 def _require_regular(state: os.stat_result, name: str) -> None:
     if not stat.S_ISREG(state.st_mode):
         raise Unfit(what_it_is(state), name)
+
+
+def _require_socket(state: os.stat_result, path: StrPath) -> None:
+    if not stat.S_ISSOCK(state.st_mode):
+        raise Unfit(f"{what_it_is(state)}, no socket", os.fspath(path))
 
 
 def _require_directory(state: os.stat_result, name: str) -> None:

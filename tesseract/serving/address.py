@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import quote
@@ -40,9 +41,10 @@ class Address:
 def address_of(container: ContainerInfo) -> Address:
     """Address of a served container, ours or one that another tool started."""
     api_port = _api_port(container)
-    socket = container.labels.get(labels.SOCKET)
+    ours = labels.of(container)
+    socket = ours.get(labels.SOCKET)
     if container.host_network:
-        return Address(reachable_ip(container.labels.get(labels.HOST_IP)), api_port, api_port, socket)
+        return Address(reachable_ip(ours.get(labels.HOST_IP)), api_port, api_port, socket)
     for published in container.ports:
         if published.container_port == api_port:
             return Address(published.host_ip or "0.0.0.0", published.host_port, api_port, socket)
@@ -54,9 +56,14 @@ def reachable_ip(ip: str | None) -> str:
     return {None: "127.0.0.1", "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(ip, ip or "127.0.0.1")
 
 
+def port_number(text: str) -> int | None:
+    """The port that a text from a container names; None if it names none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,5}", text) else None
+
+
 def _api_port(container: ContainerInfo) -> int:
     # By contract the third word of the command: `serve --port PORT ...`.
     for before, word in pairwise(container.command):
-        if before == "--port" and word.isdigit():
-            return int(word)
+        if before == "--port" and (port := port_number(word)) is not None:
+            return port
     return API_PORT

@@ -51,3 +51,13 @@ def engine_words(words: tuple[str, ...]) -> tuple[str, ...]:
         if word.partition("=")[0] == "--tty" or re.fullmatch(r"-[di]*t[di]*", word):
             raise InvalidValue(f"Engine argument {word}: a Tesseract has no terminal. Leave it out.")
     return words
+
+
+def engine_name(words: Sequence[str]) -> str | None:
+    """The container's name, where the words for the engine give one: the last of several counts."""
+    name = None
+    for word, after in zip(words, (*words[1:], ""), strict=False):
+        option, equals, value = word.partition("=")
+        if option == "--name":
+            name = value if equals else after
+    return name

@@ -6,12 +6,14 @@ complete; labels on the container say where that is, so that whoever removes the
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from tesseract_core.visible import visible
 
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec
@@ -23,6 +25,8 @@ from tesseract.transfer.remote import is_url
 
 if TYPE_CHECKING:
     from tesseract.transfer.output import Output
+
+logger = logging.getLogger("tesseract")
 
 Request = TypeVar("Request", bound=ContainerRequest)
 
@@ -94,18 +98,27 @@ def pending(backend: Backend | None = None) -> list[tuple[Output, bool]]:
     outputs = Output.all()
     if not outputs:
         return []
-    containers = engine(backend).containers(all=True, labels={labels.OUTPUT_DIR: ""})
-    written = {container.labels[labels.OUTPUT_DIR] for container in containers}
+    containers = engine(backend).containers(all=True, labels=labels.mine())
+    written = {labels.of(container).get(labels.OUTPUT_DIR) for container in containers}
     return [(output, str(output.directory) in written or output.is_held()) for output in outputs]
 
 
 def output_of(container: ContainerInfo) -> Output | None:
-    """The output of a container of the caller's that is still here."""
-    directory = container.labels.get(labels.OUTPUT_DIR)
-    if directory is None or container.labels.get(labels.UID) != str(os.getuid()):
+    """The output of a container that we made for the caller, if it is still here."""
+    directory = labels.of(container).get(labels.OUTPUT_DIR)
+    if directory is None or not labels.is_mine(container):
         return None
-    from tesseract.transfer.output import Output
+    from tesseract.transfer.output import Output, outputs_dir
 
+    if Path(directory).parent != outputs_dir():
+        logger.warning(
+            "The output of %s in %s is not uploaded: your output is in %s now. Set XDG_STATE_HOME as it was, then "
+            "`tesseract uploads --retry` uploads it.",
+            container.name,
+            visible(directory),
+            outputs_dir(),
+        )
+        return None
     return Output.at(Path(directory))
 
 
@@ -119,5 +132,5 @@ def _fetched(url: str, backend: Backend | None) -> Path:
 
 def _mounted(backend: Backend) -> set[Path]:
     """The entries of the cache that containers have mounted, running or not."""
-    containers = backend.containers(all=True, labels={labels.INPUT_DIR: ""})
-    return {Path(container.labels[labels.INPUT_DIR]) for container in containers}
+    containers = backend.containers(all=True, labels=labels.mine())
+    return {Path(entry) for container in containers if (entry := labels.of(container).get(labels.INPUT_DIR))}

@@ -73,7 +73,7 @@ def containers(backend: Backend | None = None) -> list[ContainerRow]:
                 host_address=f"{address.ip}:{address.port}" if address.port is not None else (address.socket or "-"),
                 container_name=container.name,
                 description=container.env.get("TESSERACT_DESCRIPTION", ""),
-                owner=_user_name(container.labels.get(labels.UID)),
+                owner=_user_name(labels.of(container).get(labels.UID)),
                 socket=address.socket,
             )
         )

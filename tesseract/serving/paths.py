@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import socket
@@ -11,8 +12,10 @@ from pathlib import Path
 from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.errors import InvalidValue, UserError
 from tesseract.serving import lookup
-from tesseract.serving.plan import SOCKET_NAME, Host
+from tesseract.serving.plan import SOCKET_NAME, Host, is_our_name
 from tesseract.serving.requests import ContainerRequest
+
+logger = logging.getLogger("tesseract")
 
 # sockaddr_un.sun_path holds 108 bytes with the final NUL (unix(7)).
 _LONGEST_SOCKET_PATH = 107
@@ -71,6 +74,8 @@ def make_private(directory: Path) -> None:
 
 
 def remove_socket_dir(directory: Path) -> None:
-    """Remove what `make_private` made."""
-    if directory.parent.name == "tesseract":
+    """Remove what `make_private` made, and nothing else: a directory where ours are, with a name of ours."""
+    if directory.parent == runtime_dir() and is_our_name(directory.name):
         shutil.rmtree(directory, ignore_errors=True)
+    else:
+        logger.warning("The directory %s, which has a socket, is left: not where it is made now.", directory)

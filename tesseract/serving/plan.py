@@ -18,7 +18,7 @@ from tesseract_core.client.encoding import check_gpu_transport
 from tesseract.backends.spec import ContainerSpec, GpuRequest, Mount, NetworkAttachment, PortBinding, UserMapping
 from tesseract.errors import InvalidValue
 from tesseract.serving import labels
-from tesseract.serving.checks import check_kept, engine_words
+from tesseract.serving.checks import check_kept, engine_name, engine_words
 from tesseract.serving.requests import ContainerRequest, RunRequest, ServeRequest
 from tesseract.serving.volumes import check_unique, parse_volume
 
@@ -79,6 +79,11 @@ def new_name() -> str:
     return f"tesseract-{secrets.token_hex(6)}"
 
 
+def is_our_name(name: str) -> bool:
+    """Whether `new_name` may have made it."""
+    return re.fullmatch(r"tesseract-[0-9a-f]{12}", name) is not None
+
+
 def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> ContainerSpec:
     """The container that serves `image` (an id or reference that exists). Raises: InvalidValue."""
     network = parse_network(request.network, request.network_alias)
@@ -118,11 +123,12 @@ def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> Cont
             ports.append(PortBinding(API_PORT, request.host_ip, host.port))
         if request.debugger:
             ports.append(PortBinding(debugger_port, request.host_ip, host.debugger_port))
+    common = _common(request, host, image, name)
     return replace(
-        _common(request, host, image, name),
+        common,
         command=tuple(command),
         env=env,
-        labels=labels.ownership(host.uid, request.owner) | extra_labels,
+        labels={**common.labels, **extra_labels},
         mounts=tuple(mounts),
         ports=tuple(ports),
         network=network,
@@ -160,7 +166,6 @@ def run_spec(request: RunRequest, image: str, name: str, host: Host, payload: Pa
         raw_args=tuple(word for word in common.raw_args if word != "--rm"),
         command=(request.command, *payload.args),
         env=env,
-        labels=labels.ownership(host.uid, request.owner),
         mounts=tuple(mounts),
         ports=tuple(ports),
         network=network,
@@ -199,14 +204,16 @@ def parse_user(text: str | None, caller_uid: int, caller_gid: int, userns: str |
 def _common(request: ContainerRequest, host: Host, image: str, name: str) -> ContainerSpec:
     if request.memory is not None and not re.fullmatch(r"\d+(\.\d+)?[bkmgBKMG]?", request.memory):
         raise InvalidValue(f"Invalid memory limit '{request.memory}': must be a number and a unit, like 512m or 2g.")
+    raw_args = engine_words((*host.engine_args, *request.engine_args))
     return ContainerSpec(
         image=image,
         name=name,
+        labels=labels.of_container(engine_name(raw_args) or name, host.uid, request.owner),
         user=parse_user(request.user, host.uid, host.gid, request.userns),
         gpus=GpuRequest(tuple(request.gpus)) if request.gpus else None,
         memory=request.memory,
         read_only_root=request.read_only_root,
-        raw_args=engine_words((*host.engine_args, *request.engine_args)),
+        raw_args=raw_args,
     )
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tesseract_core import untrusted
+
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo
 from tesseract.deadline import Deadline
@@ -37,7 +39,8 @@ class UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        with untrusted.socket_at(self._path) as address:
+            self.sock.connect(address)
 
 
 def healthy(connect: Callable[[float], http.client.HTTPConnection], token: str | None = None) -> Probe:

@@ -65,16 +65,17 @@ def _select(backend: Backend, names: Sequence[str], orphaned: bool) -> list[Cont
     if names:
         found = _at_once(partial(find_container, backend), names)
         return list({container.id: container for container in found}.values())
-    mine = [item for item in backend.containers(all=True, labels=labels.mine()) if labels.is_tesseract(item)]
+    claimed = backend.containers(all=True, labels=labels.mine())
+    mine = [item for item in claimed if labels.is_mine(item) and labels.is_tesseract(item)]
     if not orphaned:
         return mine
-    return [item for item in mine if (owner := item.labels.get(labels.PROCESS)) and not process.is_alive(owner)]
+    return [item for item in mine if (owner := labels.of(item).get(labels.PROCESS)) and not process.is_alive(owner)]
 
 
 def _remove(backend: Backend, container: ContainerInfo) -> None:
     backend.remove(container.id, grace=STOP_GRACE)
     logger.info("Removed Tesseract container %s", container.name)
-    if socket := container.labels.get(labels.SOCKET):
+    if (socket := labels.of(container).get(labels.SOCKET)) and labels.is_mine(container):
         paths.remove_socket_dir(Path(socket).parent)
 
 

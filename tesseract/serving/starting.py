@@ -85,9 +85,10 @@ def _plan(request: ServeRequest, network: NetworkAttachment, port: int) -> Conta
 
 
 def _start(request: ServeRequest, spec: ContainerSpec, backend: Backend, deadline: Deadline) -> Served:
-    with networks.present(backend, spec.network, keep=True), _removed_on_failure(spec, backend):
+    with networks.present(backend, spec.network, keep=True), _removed_on_failure(spec, backend) as made:
         logger.info("Waiting for Tesseract %s to start ...", request.image)
         container = backend.start(spec, deadline)
+        made.append(container.id)  # raw engine arguments may have given it another name
         address = address_of(container)
         if request.skip_health_check:
             logger.info("Skipping the health check")
@@ -104,16 +105,17 @@ def _start(request: ServeRequest, spec: ContainerSpec, backend: Backend, deadlin
 
 
 @contextmanager
-def _removed_on_failure(spec: ContainerSpec, backend: Backend) -> Iterator[None]:
+def _removed_on_failure(spec: ContainerSpec, backend: Backend) -> Iterator[list[str]]:
     """The container and its socket go if the body fails, however it fails."""
     socket = spec.labels.get(labels.SOCKET)
+    made = [spec.name]
     try:
         if socket:
             paths.make_private(Path(socket).parent)
-        yield
+        yield made
     except BaseException:
         with uninterrupted():
-            backend.remove(spec.name)
+            backend.remove(made[-1])
             if socket:
                 paths.remove_socket_dir(Path(socket).parent)
         raise

@@ -8,15 +8,18 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from tesseract_core import untrusted
+from tesseract_core.visible import visible
+
 from tesseract.errors import InvalidValue, UserError
 from tesseract.transfer.progress import shown
-from tesseract.transfer.remote import open_url, without_credentials
+from tesseract.transfer.remote import TransferError, open_url, without_credentials
 from tesseract.transfer.upload import upload
 
 logger = logging.getLogger("tesseract")
@@ -30,6 +33,8 @@ def outputs_dir() -> Path:
 
 # HTTP servers, as fsspec knows them, are only read from, and memory ends with this command.
 _TAKES_NOTHING = ("http", "https", "data", "memory")
+_AT_MOST = 10_000_000  # entries of an output directory that are looked at; a container may make them without end
+_SHOWN = 5  # names in a warning
 
 
 class Output:
@@ -48,6 +53,8 @@ class Output:
         self.directory = directory
         self.url = url
         self._sent: dict[str, tuple[int, int]] = {}
+        self._left_out: dict[str, str] = {}  # names, and why
+        self._told: set[str] = set()
         self._given_up = False
         self._lock: int | None = None
 
@@ -112,26 +119,27 @@ class Output:
         finally:
             os.close(record)
 
-    def waiting(self, below: Path | None = None) -> dict[Path, int]:
-        """The files that have not arrived, all of them or those below a directory of it, with their sizes."""
-        found = {}
-        for path in _files(below or self.directory):
-            with suppress(FileNotFoundError):  # its owner has removed it meanwhile
-                if self._sent.get(self._name(path)) != (state := _state(path)):
-                    found[path] = state[0]
-        return found
+    def waiting(self, below: str = "") -> dict[str, int]:
+        """The files that have not arrived, all of them or those below a directory of it: names and sizes."""
+        if not below:
+            self._left_out.clear()
+        found = untrusted.files(self.directory, _AT_MOST, self._left_out.__setitem__, below)
+        return {file.name: file.state.st_size for file in found if self._sent.get(file.name) != _version(file.state)}
 
     @property
     def shown_url(self) -> str:
         """The URL without credentials."""
         return without_credentials(self.url)
 
-    def upload(self, below: Path | None = None) -> None:
+    def upload(self, below: str = "") -> None:
         """Upload what has not arrived yet, all of it or what is below a directory of it.
+
+        Regular files only. What else a container has left, links above all, is named in a warning.
 
         Raises: TransferError; what has arrived until then is remembered.
         """
         waiting = self.waiting(below)
+        self._tell_left_out()
         if not waiting:
             return
         with shown("Uploading") as on_progress:
@@ -144,6 +152,7 @@ class Output:
         """
         try:
             self.upload()
+            self._check_complete()
         except UserError:  # which says where it is
             raise
         except BaseException:
@@ -153,7 +162,7 @@ class Output:
 
     def give_up(self) -> None:
         """After a failure: say where the local copy is, or remove it if there is nothing in it."""
-        if not any(_files(self.directory)):
+        if not any(untrusted.files(self.directory, _AT_MOST, self._left_out.__setitem__)) and not self._unread():
             self._discard()
         elif not self._given_up:
             logger.warning("What has been written is in %s; `tesseract uploads --retry` uploads it.", self.directory)
@@ -166,12 +175,26 @@ class Output:
             os.close(self._lock)
             self._lock = None
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.directory).as_posix()
+    def _tell_left_out(self) -> None:
+        """Say once what is not uploaded, and why."""
+        new = {name: why for name, why in self._left_out.items() if name not in self._told}
+        if new:
+            self._told |= set(new)
+            logger.warning("Only regular files of the output are uploaded. Left out: %s.", _named(new))
 
-    def _remember(self, path: Path, state: os.stat_result) -> None:
-        name, seen = self._name(path), (state.st_size, state.st_mtime_ns)
-        self._sent[name] = seen
+    def _unread(self) -> dict[str, str]:
+        """Directories that were not looked into, and why: there may be results in them."""
+        return {name: why for name, why in self._left_out.items() if why not in untrusted.KINDS}
+
+    def _check_complete(self) -> None:
+        if unread := self._unread():
+            raise TransferError(
+                f"Not all of the output could be uploaded to '{self.shown_url}': {_named(unread)}. "
+                f"Nothing is lost: it is in {self.directory}; `tesseract uploads --retry` tries again."
+            )
+
+    def _remember(self, name: str, state: os.stat_result) -> None:
+        self._sent[name] = seen = _version(state)
         with _record(self.directory).open("a") as record:
             record.write(json.dumps([name, *seen]) + "\n")
 
@@ -200,16 +223,11 @@ def _check_destination(url: str) -> None:
     open_url(url)
 
 
-def _state(path: Path) -> tuple[int, int]:
-    state = path.stat()
+def _named(left_out: Mapping[str, str]) -> str:
+    """What was left out, and why, for a message: the names are a container's."""
+    some = [f"{visible(name)} ({why})" for name, why in list(left_out.items())[:_SHOWN]]
+    return ", ".join(some) + (f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else "")
+
+
+def _version(state: os.stat_result) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
-
-
-def _files(directory: Path) -> Iterator[Path]:
-    """The files below a directory. Links to elsewhere are left out: they would name what the container cannot see."""
-    inside = directory.resolve()
-    for path in sorted(directory.rglob("*")):
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            continue
-        if path.is_file():
-            yield path

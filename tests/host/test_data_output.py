@@ -53,7 +53,7 @@ def test_all_of_it_is_uploaded_and_the_local_copy_goes(s3: Any) -> None:
 def test_nothing_is_sent_twice_whoever_goes_on(s3: Any) -> None:
     output = Output.make("s3://out/once")
     write(output, run_1__log="one", run_2__log="two")
-    output.upload(output.directory / "run_1")
+    output.upload("run_1")
     assert s3.find("out/once") == ["out/once/run_1/log"]
     s3.rm("out/once/run_1/log")  # it would come back if it was sent again
     again = Output.at(output.directory)
@@ -145,7 +145,7 @@ def test_a_record_that_was_cut_short(s3: Any) -> None:
     record.write_text(record.read_text()[:-8])
     again = Output.at(output.directory)
     assert again is not None
-    assert [path.name for path in again.waiting()] == ["b"]
+    assert list(again.waiting()) == ["b"]
     again.finish()
     assert leftovers() == []
 
@@ -161,15 +161,64 @@ def test_output_that_was_left_behind_is_found(s3: Any) -> None:
     assert leftovers() == [output.directory.name, f"{output.directory.name}.uploads"]
 
 
-def test_links_out_of_the_directory_are_not_followed(s3: Any, tmp_path: Path) -> None:
-    (tmp_path / "private").write_text("key")
+def test_no_link_is_followed_and_what_is_left_out_is_said(
+    s3: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "run_x").mkdir()
+    (tmp_path / "run_x/private").write_text("key")
     output = Output.make("s3://out/links")
     write(output, log="hello")
-    (output.directory / "stolen").symlink_to(tmp_path / "private")
-    (output.directory / "directory").symlink_to(tmp_path)
+    (output.directory / "stolen").symlink_to(tmp_path / "run_x/private")
+    (output.directory / "run_x").symlink_to(tmp_path / "run_x")
     (output.directory / "latest").symlink_to("log")
+    (output.directory / "\x1b[31m").symlink_to("/dev/zero")
+    os.mkfifo(output.directory / "pipe")
+    output.upload("run_x")
+    assert s3.find("out/links") == []
     output.finish()
-    assert sorted(s3.find("out/links")) == ["out/links/latest", "out/links/log"]
+    assert s3.find("out/links") == ["out/links/log"]
+    said = next(message for message in caplog.messages if "stolen" in message)
+    for left_out in ("stolen (a symbolic link)", "latest (a symbolic link)", "pipe (a named pipe)", r"\x1b[31m"):
+        assert left_out in said
+    assert "\x1b" not in said
+    assert (tmp_path / "run_x/private").exists()
+
+
+def test_a_file_that_becomes_a_link_while_it_is_sent(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "private").write_text("key")
+    output = Output.make("s3://out/race")
+    write(output, log="hello", more="world")
+    put_file = type(s3)._put_file
+
+    async def exchanged(fs: Any, path: str, target: str, **options: Any) -> None:
+        for file in output.directory.iterdir():  # as a container could, after our look and before the store's
+            file.unlink()
+            file.symlink_to(tmp_path / "private")
+        await put_file(fs, path, target, **options)
+
+    monkeypatch.setattr(type(s3), "_put_file", exchanged)
+    output.upload()
+    assert {name: s3.cat(name) for name in s3.find("out/race")} == {"out/race/log": b"hello", "out/race/more": b"world"}
+
+
+def test_the_kind_of_a_file_arrives(s3: Any) -> None:
+    output = Output.make("s3://out/kinds")
+    (output.directory / "result.json").write_text("{}")
+    output.finish()
+    assert s3.info("out/kinds/result.json")["ContentType"] == "application/json"
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_directory_that_cannot_be_read_is_not_lost(s3: Any) -> None:
+    output = Output.make("s3://out/closed")
+    write(output, log="hello", closed__result="{}")
+    (output.directory / "closed").chmod(0)
+    with pytest.raises(TransferError, match=r"closed \(Permission denied\).*Nothing is lost"):
+        output.finish()
+    (output.directory / "closed").chmod(0o700)
+    output.finish()
+    assert s3.find("out/closed") == ["out/closed/closed/result", "out/closed/log"]
+    assert leftovers() == []
 
 
 def test_a_failure_before_there_is_output_leaves_nothing() -> None:

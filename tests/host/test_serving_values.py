@@ -196,13 +196,17 @@ def test_address_of_a_published_port() -> None:
 
 def test_address_on_the_host_network() -> None:
     address = address_of(
-        container(command=("serve", "--port", "50001"), host_network=True, labels={labels.HOST_IP: "127.0.0.1"})
+        container(
+            command=("serve", "--port", "50001"),
+            host_network=True,
+            labels={labels.NAME: "n", labels.HOST_IP: "192.0.2.1"},
+        )
     )
-    assert (address.ip, address.port) == ("127.0.0.1", 50001)
+    assert (address.ip, address.port) == ("192.0.2.1", 50001)
 
 
 def test_address_of_a_socket() -> None:
-    address = address_of(container(labels={labels.SOCKET: "/run/user/1/tesseract/n/api.sock"}))
+    address = address_of(container(labels={labels.NAME: "n", labels.SOCKET: "/run/user/1/tesseract/n/api.sock"}))
     assert address.url == "http+unix://%2Frun%2Fuser%2F1%2Ftesseract%2Fn%2Fapi.sock"
     assert address.port is None
 

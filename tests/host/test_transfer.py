@@ -117,9 +117,9 @@ def test_many_small_files(s3: str, tmp_path: Path) -> None:
     source.mkdir()
     for number in range(70):
         (source / f"{number:03}").write_text(str(number))
-    sent: list[Path] = []
-    upload(source, f"{s3}/many", on_sent=lambda path, _: sent.append(path))
-    assert sorted(sent) == sorted(source.iterdir())
+    sent: list[str] = []
+    upload(source, f"{s3}/many", on_sent=lambda name, _: sent.append(name))
+    assert sorted(sent) == sorted(path.name for path in source.iterdir())
     seen: list[int] = []
     entry = fetch(f"{s3}/many", lambda name, done, total: seen.append(done), cache=tmp_path / "cache")
     assert _tree(entry) == _tree(source)

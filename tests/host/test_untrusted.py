@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tesseract_core import untrusted
-from tesseract_core.untrusted import Unfit, files, listed, open_regular, read_regular
+from tesseract_core.untrusted import Unfit, files, listed, open_regular, read_regular, socket_at
 
 pytestmark = pytest.mark.fast
 
@@ -96,6 +96,18 @@ def test_only_regular_files_are_found_and_the_rest_is_told(planted: Path) -> Non
     assert [found.name for found in files(planted, 100, below="deep/deeper")] == ["deep/deeper/file"]
     with pytest.raises(Unfit):
         listed(planted, "elsewhere", 100)
+
+
+def test_a_link_to_a_socket_is_not_followed(planted: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(tmp_path / "api.sock"))
+        listener.listen()
+        with socket_at(tmp_path / "api.sock") as address:
+            client.connect(address)
+    (tmp_path / "link").symlink_to("api.sock")
+    for path, what in ((tmp_path / "link", "a symbolic link"), (planted / "pipe", "a named pipe")):
+        with pytest.raises(Unfit, match=what), socket_at(path):
+            pass
 
 
 def test_number_and_depth_are_bounded(tmp_path: Path) -> None:

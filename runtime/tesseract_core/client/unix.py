@@ -11,6 +11,8 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from tesseract_core import untrusted
+
 
 class _UnixConnection(HTTPConnection):
     def __init__(self, *args: Any, socket_path: str, **kwargs: Any) -> None:
@@ -21,7 +23,8 @@ class _UnixConnection(HTTPConnection):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.settimeout(self.timeout)
-            connection.connect(self._socket_path)
+            with untrusted.socket_at(self._socket_path) as address:
+                connection.connect(address)
         except TimeoutError as error:
             connection.close()
             raise ConnectTimeoutError(self, f"{self._socket_path} did not answer in time") from error

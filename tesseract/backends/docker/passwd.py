@@ -9,20 +9,27 @@ import io
 import tarfile
 
 NAME = "tesseract-user"
+AT_MOST = 1 << 20
+"""Bytes of an archive with an image's file that are looked at."""
 _PATH = "passwd"
 
 
 def with_user(archive: bytes, user: str, home: str) -> bytes | None:
-    """A tar archive with `/etc/passwd` and an entry for `user` in it; None where its id has one already. Pure.
+    """A tar archive with `/etc/passwd` and an entry for `user` in it. Pure.
+
+    None where its id has one already, or where what the image has there is no file.
 
     Args:
         archive: The file as the engine hands it out, a tar archive.
         user: `uid:gid`.
         home: Its home directory.
     """
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        member = tar.extractfile(_PATH)
-        text = member.read() if member else b""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            member = tar.extractfile(_PATH)
+            text = member.read() if member else b""
+    except (tarfile.TarError, KeyError):  # a link that leads nowhere, too
+        return None
     uid, _, gid = user.partition(":")
     entries = [line.split(b":") for line in text.splitlines()]
     if any(len(entry) > 2 and entry[2] == uid.encode() for entry in entries):
