@@ -15,7 +15,9 @@ from urllib.parse import quote
 
 from tesseract_core.client.temporary import temporary_directory
 from tesseract_core.client.transport import Timeout, Transport
+from tesseract_core.endings import describe_signal
 
+from tesseract import tail
 from tesseract.commands import is_url
 from tesseract.deadline import Deadline
 from tesseract.errors import ContainerNotFound, StartupFailed, StartupTimeout, UserError
@@ -182,6 +184,11 @@ class SourceServer:
     def logs(self) -> str:
         return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
 
+    def _output(self) -> str:
+        with self._log_file.open("rb") as log:
+            end = tail.of_file(log)
+        return f"Output from the Tesseract:\n{end}" if end else "The Tesseract gave no output."
+
     def container(self) -> Any:
         raise RuntimeError("container_info is only available when using `Tesseract.from_image(...)`.")
 
@@ -217,14 +224,14 @@ class SourceServer:
                 probe.call("health")
                 break
             if (status := self._process.poll()) is not None:
+                how = f"{status}, {describe_signal(-status)}" if status < 0 else f"{status}"
                 raise StartupFailed(
-                    f"The Tesseract stopped running during startup (exit code {status}).\n\n"
-                    f"Output from the Tesseract:\n{self.logs()}"
+                    f"The Tesseract stopped running during startup (exit code {how}).\n\n{self._output()}"
                 )
             if deadline.expired:
                 raise StartupTimeout(
                     f"The Tesseract did not respond to a health check within {deadline.seconds:g} s; raise "
-                    f"startup_timeout if it needs longer.\n\nOutput from the Tesseract:\n{self.logs()}"
+                    f"startup_timeout if it needs longer.\n\n{self._output()}"
                 )
             time.sleep(delay)
             delay = min(2 * delay, 0.1)

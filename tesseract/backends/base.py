@@ -82,6 +82,9 @@ class Backend(Protocol):
     def logs(self, reference: str, stdout: bool = True, stderr: bool = True, deadline: Deadline | None = None) -> bytes:
         """What the container has written so far."""
 
+    def last_logs(self, reference: str, lines: int, deadline: Deadline | None = None) -> Iterator[bytes]:
+        """The last lines that the container has written, in pieces; they may be long."""
+
     def follow_logs(self, reference: str) -> Iterator[bytes]:
         """What the container has written and writes, until it ends."""
 

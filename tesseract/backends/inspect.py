@@ -52,6 +52,7 @@ def container_info(attrs: Mapping[str, Any]) -> ContainerInfo:
         exit_code=int(state.get("ExitCode") or 0) if status in ("exited", "dead", "removing") else None,
         oom_killed=bool(state.get("OOMKilled")),
         error=str(state.get("Error") or ""),
+        shm_size=int(host.get("ShmSize") or 0) or None,
         ports=published_ports(network.get("Ports") or host.get("PortBindings") or {}),
         networks={
             name: str(settings.get("IPAddress") or "")

@@ -127,10 +127,13 @@ class RestBackend:
         return found
 
     def logs(self, reference: str, stdout: bool = True, stderr: bool = True, deadline: Deadline | None = None) -> bytes:
-        return b"".join(self._log(reference, stdout, stderr, follow=False, deadline=deadline, timeout=60.0))
+        return b"".join(self._log(reference, stdout=stdout, stderr=stderr, deadline=deadline))
+
+    def last_logs(self, reference: str, lines: int, deadline: Deadline | None = None) -> Iterator[bytes]:
+        return self._log(reference, tail=str(lines), deadline=deadline)
 
     def follow_logs(self, reference: str) -> Iterator[bytes]:
-        return self._log(reference, True, True, follow=True, deadline=None, timeout=None)
+        return self._log(reference, follow=True, timeout=None)
 
     def exec(self, reference: str, command: Sequence[str]) -> tuple[int, bytes, bytes]:
         body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True}
@@ -183,14 +186,15 @@ class RestBackend:
     def _log(
         self,
         reference: str,
-        stdout: bool,
-        stderr: bool,
         *,
-        follow: bool,
-        deadline: Deadline | None,
-        timeout: float | None,
+        stdout: bool = True,
+        stderr: bool = True,
+        follow: bool = False,
+        tail: str = "all",
+        deadline: Deadline | None = None,
+        timeout: float | None = 60.0,
     ) -> Iterator[bytes]:
-        query = {"stdout": stdout, "stderr": stderr, "follow": follow}
+        query = {"stdout": stdout, "stderr": stderr, "follow": follow, "tail": tail}
         path = f"/containers/{quote(reference)}/logs"
         with (
             _named(reference),

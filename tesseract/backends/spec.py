@@ -217,6 +217,7 @@ class ContainerInfo:
         status: `created`, `running`, `exited`, ...
         exit_code: Exit status once it has ended.
         error: What the engine says went wrong, or empty.
+        shm_size: Bytes of its `/dev/shm`, if the engine says so.
         ports: Published ports with the host port that the engine really bound.
         networks: Named networks → the container's address there.
         attrs: The engine's own inspect document.
@@ -233,6 +234,7 @@ class ContainerInfo:
     exit_code: int | None = None
     oom_killed: bool = False
     error: str = ""
+    shm_size: int | None = None
     ports: tuple[PublishedPort, ...] = ()
     networks: Mapping[str, str] = field(default_factory=dict)
     host_network: bool = False

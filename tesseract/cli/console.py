@@ -5,6 +5,7 @@ Only the first line of a message has a prefix, the others are indented: no text 
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import shutil
@@ -17,10 +18,15 @@ from typing import TYPE_CHECKING, TextIO
 
 from tesseract_core.visible import visible, visible_lines
 
+from tesseract.tail import Tail
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 logger = logging.getLogger("tesseract")
+
+_LONGEST_LINE = 64 * 1024
+_SEVERAL = {"several": True}  # marks a record each of whose lines is a message
 
 _PREFIXES = {
     logging.DEBUG: "[+]",
@@ -58,7 +64,11 @@ def _indented(text: str) -> str:
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return _message(record.levelno, super().format(record))
+        text = super().format(record)
+        if hasattr(record, "several"):
+            prefix = _prefix(record.levelno)
+            return prefix + visible_lines(text).replace("\n", f"\n{prefix}")
+        return _message(record.levelno, text)
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
@@ -73,34 +83,50 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class LineLog:
-    """A sink for bytes that logs each line as it is complete, and keeps the text.
+    """A sink for bytes that logs each line as it is complete, and keeps the end of what came.
 
     Args:
         level: Severity of each line.
         reword: What to make of each line before.
+
+    Attributes:
+        empty: Whether nothing has come.
     """
 
     def __init__(self, level: int, reword: Callable[[str], str] = str) -> None:
-        self.text = ""
+        self.empty = True
+        self._end = Tail()
         self._level = level
         self._reword = reword
-        self._rest = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._begun: list[str] = []  # pieces of a line without its end
+        self._length = 0
 
     def __call__(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._log(line)
+        self.empty = False
+        self._end.feed(data)
+        lines, newline, rest = self._decoder.decode(data).rpartition("\n")
+        if newline or self._length > _LONGEST_LINE:
+            self._log("".join([*self._begun, lines]))
+            self._begun, self._length = [], 0
+        self._begun.append(rest)
+        self._length += len(rest)
 
     def close(self) -> None:
         """Log a last line that has no end."""
-        if self._rest:
-            self._log(self._rest)
-            self._rest = b""
+        if rest := "".join(self._begun):
+            self._log(rest)
+        self._begun, self._length = [], 0
 
-    def _log(self, line: bytes) -> None:
-        text = self._reword(line.decode(errors="replace").rstrip("\r"))
-        self.text += text + "\n"
-        logger.log(self._level, "%s", text)
+    @property
+    def text(self) -> str:
+        """The last lines that came, reworded."""
+        return "\n".join(map(self._reword, self._end.text.split("\n")))
+
+    def _log(self, lines: str) -> None:
+        if logger.isEnabledFor(self._level):
+            reworded = "\n".join([self._reword(line.rstrip("\r")) for line in lines.split("\n")])
+            logger.log(self._level, "%s", reworded, extra=_SEVERAL)
 
 
 def set_up() -> None:

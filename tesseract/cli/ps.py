@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tesseract.cli import output
-from tesseract.serving import listing
+from tesseract.cli.console import logger
+from tesseract.serving import listing, lookup
 
 
 def ps(*, format: output.Format = "table") -> None:
-    rows = listing.containers()
+    backend = lookup.engine()
+    rows = listing.containers(backend)
+    for name, how in listing.ended(backend).items():
+        logger.warning("%s has ended (%s): see `tesseract logs %s`, then `tesseract teardown` it", name, how, name)
     if format == "json":
         output.print_json([asdict(row) for row in rows])
         return

@@ -13,7 +13,7 @@ from tesseract.cli.console import LineLog, logger
 from tesseract.cli.options import DATA, ENGINE, GLOBAL, ContainerOptions, parse_env, split_words, switch
 from tesseract.cli.output import RawOutput
 from tesseract.errors import UsageError, UserError
-from tesseract.serving import process, readiness
+from tesseract.serving import endings, process
 
 RUNTIME = Group("Runtime", sort_key=4)
 
@@ -123,15 +123,19 @@ def run(
 
 
 def _failure(request: serving.RunRequest, result: serving.RunResult, log: LineLog) -> str:
-    unimplemented = "No such command" in log.text or "Unknown command" in log.text
-    if result.exit_status == 2 and unimplemented:
+    said = log.text
+    if result.exit_status == 2 and ("No such command" in said or "Unknown command" in said):
         return f"Error running Tesseract '{request.image}'. Error: Unimplemented command '{request.command}'."
-    parts = [f"Error running Tesseract: '{request.command}' ended with status {result.exit_status}."]
-    parts += [text] if (text := readiness.diagnosis(result.container)) else []
-    if logger.isEnabledFor(logging.INFO):
+    how = endings.by_signal(result.container, result.exit_status)
+    ended = f"ended with status {result.exit_status}" + (f" ({how})" if how else "")
+    parts = [f"Error running Tesseract: '{request.command}' {ended}."]
+    parts += [text] if (text := endings.advice(result.container)) else []
+    if log.empty:
+        parts.append("It gave no output.")
+    elif logger.isEnabledFor(logging.INFO):
         parts.append("Its output is above.")
     elif logger.isEnabledFor(logging.ERROR):
-        logger.error("%s", log.text.rstrip())
+        logger.error("%s", said)
         parts.append("Its output is above.")
     else:
         parts.append("Run again with --loglevel info to see its output.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tesseract.backends.base import Backend
 from tesseract.serving import labels
 from tesseract.serving.address import address_of
+from tesseract.serving.endings import by_signal
 from tesseract.serving.lookup import engine
 
 
@@ -78,6 +79,15 @@ def containers(backend: Backend | None = None) -> list[ContainerRow]:
             )
         )
     return sorted(rows, key=lambda row: (row.name, row.container_name))
+
+
+def ended(backend: Backend | None = None) -> dict[str, str]:
+    """The caller's Tesseracts that have ended by themselves: name of the container → how."""
+    return {
+        container.name: by_signal(container) or f"exited with status {container.exit_code}"
+        for container in engine(backend).containers(all=True, labels=labels.mine())
+        if labels.is_tesseract(container) and container.exit_code is not None
+    }
 
 
 def _user_name(uid: str | None) -> str:

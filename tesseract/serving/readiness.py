@@ -10,10 +10,12 @@ from pathlib import Path
 
 from tesseract_core import untrusted
 
+from tesseract import tail
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo
 from tesseract.deadline import Deadline
 from tesseract.errors import ContainerNotFound, EngineTimeout, StartupFailed, StartupTimeout
+from tesseract.serving.endings import advice, by_signal
 
 Probe = Callable[[float], bool]
 """Whether something is ready, found out within the given number of seconds."""
@@ -21,6 +23,7 @@ Probe = Callable[[float], bool]
 _FIRST_PAUSE = 0.010
 _LONGEST_PAUSE = 0.100
 _LONGEST_REQUEST = 5.0
+_LAST_LOOK = 2.0
 _PORT_TAKEN = (
     "address already in use",
     "port is already allocated",
@@ -95,15 +98,6 @@ def wait(backend: Backend, container: ContainerInfo, probe: Probe, deadline: Dea
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-def diagnosis(state: ContainerInfo) -> str:
-    """What the engine knows about a container's end that its output does not say; may be empty."""
-    if state.oom_killed:
-        return "It was killed because it ran out of memory: raise the limit with --memory."
-    if state.exit_code == 137:
-        return "It was killed from outside (SIGKILL); if memory was short, raise the limit with --memory."
-    return f"The engine says: {state.error}" if state.error else ""
-
-
 def is_port_conflict(error: StartupFailed) -> bool:
     """Whether a container ended because somebody else has its port."""
     text = str(error).lower()
@@ -111,15 +105,16 @@ def is_port_conflict(error: StartupFailed) -> bool:
 
 
 def _ended(backend: Backend, state: ContainerInfo) -> StartupFailed:
-    parts = [f"Tesseract container {state.name} stopped running during startup (exit code {state.exit_code})."]
-    parts += [text] if (text := diagnosis(state)) else []
-    parts.append(_output(backend, state, Deadline(_LONGEST_REQUEST)))
+    how = ", ".join(filter(None, [f"exit code {state.exit_code}", by_signal(state)]))
+    parts = [f"Tesseract container {state.name} stopped running during startup ({how})."]
+    parts += [text] if (text := advice(state)) else []
+    parts.append(_output(backend, state, Deadline(_LAST_LOOK)))
     return StartupFailed("\n\n".join(parts))
 
 
 def _timed_out(backend: Backend, container: ContainerInfo, deadline: Deadline) -> StartupTimeout:
     # The budget is spent, but the reason is worth a moment more.
-    output = _output(backend, container, Deadline(_LONGEST_REQUEST))
+    output = _output(backend, container, Deadline(_LAST_LOOK))
     return StartupTimeout(
         f"Tesseract container {container.name} did not respond to a health check within {deadline.seconds:g} s. "
         f"If it needs longer, raise --startup-timeout (startup_timeout).\n\n{output}"
@@ -127,8 +122,13 @@ def _timed_out(backend: Backend, container: ContainerInfo, deadline: Deadline) -
 
 
 def _output(backend: Backend, container: ContainerInfo, deadline: Deadline) -> str:
+    end = tail.Tail()
     try:
-        logs = backend.logs(container.id, deadline=deadline).decode(errors="replace").strip()
+        for chunk in backend.last_logs(container.id, tail.LINES + 1, deadline):
+            end.feed(chunk)
+            if deadline.expired:  # it writes faster than we read
+                break
     except (ContainerNotFound, EngineTimeout) as error:
-        return f"Its output could not be read: {error}"
-    return f"Output from the Tesseract:\n{logs}" if logs else "The Tesseract gave no output."
+        if not end.text:
+            return f"Its output could not be read: {error}"
+    return f"Output from the Tesseract:\n{end.text}" if end.text else "The Tesseract gave no output."
