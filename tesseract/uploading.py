@@ -28,6 +28,7 @@ class UploadingTransport(Transport):
     def __init__(self, transport: Transport, output: Output) -> None:
         self._transport = transport
         self._output = output
+        self.output_path = transport.output_path
 
     @property
     def negotiates(self) -> bool:

@@ -116,6 +116,38 @@ def test_each_object_has_a_configuration_of_its_own(tmp_path: Path) -> None:
         Tesseract.from_tesseract_api(DEMO, runtime_config={"no_such_setting": 1})
 
 
+PATHS = """
+from pathlib import Path
+from pydantic import BaseModel
+from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.experimental import InputPath, OutputPath
+
+class InputSchema(BaseModel):
+    source: InputPath
+
+class OutputSchema(BaseModel):
+    copies: list[OutputPath]
+    source: InputPath | None
+    plain: Path
+
+def apply(inputs: InputSchema) -> OutputSchema:
+    copy = Path(get_config().output_path) / "copy.txt"
+    copy.write_bytes(inputs.source.read_bytes())
+    return OutputSchema(copies=[copy], source=inputs.source, plain=Path("x"))
+"""
+
+
+def test_paths_in_results_are_text(tmp_path: Path) -> None:
+    api = tmp_path / "tesseract_api.py"
+    api.write_text(PATHS)
+    (tmp_path / "in.txt").write_text("content")
+    tesseract = Tesseract.from_tesseract_api(api, input_path=tmp_path, output_path=tmp_path / "out")
+    result = tesseract.apply({"source": "in.txt"})
+    assert tesseract.output_path == tmp_path / "out"
+    assert len(list(tesseract.output_path.rglob(result["copies"][0]))) == 1
+    assert result == {"copies": ["copy.txt"], "source": str(tmp_path / "in.txt"), "plain": Path("x")}
+
+
 def test_a_gpu_transport_is_refused_in_one_line(demo: Tesseract) -> None:
     api = VECTORADD
     line = r"^gpu_transport=cuda_ipc is not offered \(so far only: none\); leave it out: [^\n]*$"
@@ -185,6 +217,15 @@ def test_regression_tests(demo: Tesseract) -> None:
                 "expected_outputs": case(2.0)["expected_outputs"],
             }
         )
+
+
+def test_the_expected_exception_may_be_a_class(demo: Tesseract) -> None:
+    case = {"endpoint": "apply", "payload": {"inputs": {}}, "expected_exception": ValidationError}
+    demo.test(case)
+    with pytest.raises(AssertionError, match="Expected KeyError, but got"):
+        demo.test({**case, "expected_exception": KeyError})
+    with pytest.raises(ValidationError, match="the nearest is KeyError"):
+        demo.test({**case, "expected_exception": "KeyErr"})
 
 
 def test_calls_from_many_threads_take_turns(demo: Tesseract) -> None:

@@ -173,8 +173,16 @@ def test_missing_payload_file(tesseract_cli: Cli, image: str) -> None:
     refused(tesseract_cli("run", image, "apply", "@nope.json"), "Path nope.json provided as input is not a file")
 
 
-def test_endpoint_that_is_not_there(tesseract_cli: Cli, image: str) -> None:
-    refused(tesseract_cli("run", image, "input-schema"), "Unimplemented command 'input-schema'")
+def test_endpoint_that_is_not_there(tesseract_cli: Cli, tesseract_image: Callable[[str], str]) -> None:
+    without = tesseract_image("helloworld")
+    refused(tesseract_cli("run", without, "jacobian", "{}"), "Unimplemented command 'jacobian'")
+
+
+def test_schemas(tesseract_cli: Cli, image: str) -> None:
+    for command, name in (("input-schema", "inputs"), ("output-schema", "result")):
+        done = tesseract_cli("run", image, command)
+        assert done.returncode == 0, done.stderr
+        assert f'"{name}"' in done.stdout
 
 
 def test_too_little_time(tesseract_cli: Cli, image: str, tmp_path: Path) -> None:

@@ -218,3 +218,24 @@ print("after")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "resultafter\n"
     assert sorted(result.stderr.split()) == ["child", "descriptor", "python"]
+
+
+def test_redirect_fd_of_file_objects() -> None:
+    code = """
+import os, sys
+from tesseract_core.runtime.core import redirect_fd
+with redirect_fd(sys.stdout, sys.stderr) as original:
+    print("python"); os.write(1, b"descriptor\\n")
+    original.write(b"result")
+print("after")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "resultafter\n"
+    assert sorted(result.stderr.split()) == ["descriptor", "python"]
+
+
+@pytest.mark.parametrize("module", ["tesseract_core.runtime", "tesseract_core.runtime.cli"])
+def test_the_command_as_a_module(module: str) -> None:
+    result = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "Usage: tesseract-runtime" in result.stderr

@@ -54,6 +54,24 @@ def test_input_path_becomes_absolute(folders: tuple[Path, Path], value: Any) -> 
     assert json.loads(model.model_dump_json())["p"] == str(folders[0] / "file.txt")
 
 
+def test_checks_may_be_skipped_but_not_confinement(folders: tuple[Path, Path]) -> None:
+    skip = {"skip_path_checks": True}
+    assert In.model_validate({"p": "missing.txt"}, context=skip).p == folders[0] / "missing.txt"
+    assert Out.model_validate({"p": "missing.txt"}, context=skip).p == folders[1] / "missing.txt"
+    assert "outside" in error_of(In, "../missing.txt", context=skip)["msg"]
+    assert "does not exist" in error_of(In, "missing.txt")["msg"]
+
+
+def test_dumps_hold_text_where_asked_for(folders: tuple[Path, Path]) -> None:
+    assert Out(p="file.txt").model_dump() == {"p": folders[1] / "file.txt"}
+    assert Out(p="file.txt").model_dump(context={"paths_as_text": True}) == {"p": "file.txt"}
+    assert In(p="file.txt").model_dump(context={"paths_as_text": True}) == {"p": str(folders[0] / "file.txt")}
+    for mode in ("validation", "serialization"):
+        schema = Out.model_json_schema(mode=mode)  # type: ignore[arg-type]
+        assert schema["properties"]["p"] == {"format": "path", "title": "P", "type": "string"}
+        assert In.model_json_schema(mode=mode)["properties"]["p"] == schema["properties"]["p"]  # type: ignore[arg-type]
+
+
 def test_input_path_may_be_a_folder_or_absolute(folders: tuple[Path, Path]) -> None:
     assert In(p="sub").p == folders[0] / "sub"
     assert In(p=folders[0] / "file.txt").p == folders[0] / "file.txt"

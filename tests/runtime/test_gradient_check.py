@@ -131,6 +131,10 @@ def test_steps_per_path(module: Any) -> None:
     assert all(not failures for _, failures, _ in check_gradients(module, PAYLOAD, eps=eps))
     with pytest.raises(ValueError, match="no step for"):
         list(check_gradients(module, PAYLOAD, eps={"parts.[0].x": 1e-3}))
+    some = {"parts.[0].x": 1e-3}
+    assert all(not failures for _, failures, _ in check_gradients(module, PAYLOAD, eps=1e-2, eps_for=some))
+    with pytest.raises(ValueError, match=r"eps names nowhere, .*; choose among parts.\[0\].x, table.\{k.1\}$"):
+        list(check_gradients(module, PAYLOAD, eps_for={"nowhere": 1.0}))
 
 
 @pytest.mark.parametrize(

@@ -218,14 +218,14 @@ def test_endpoint_help(run: Run) -> None:
     assert "Double the points.\n\nIn several ways." in done.stderr
     tree = done.stderr[done.stderr.index("Input schema:") :]
     assert tree.splitlines()[2:] == [
-        "        x: The points",
-        "        parts: None [default: []]",
-        "            weight: Weight of the part [default: 2.0]",
-        "            label: None",
-        "        how: None [default: 'well']",
+        "        x (Differentiable[Array[(None,), Float64]]): The points",
+        "        parts (list[Part]) [default: []]",
+        "            weight (float): Weight of the part [default: 2.0]",
+        "            label (str)",
+        "        how (str) [default: 'well']",
         "",
         "Returns:",
-        "    y: None",
+        "    y (Differentiable[Array[(None,), Float64]])",
     ]
 
 
@@ -266,6 +266,16 @@ def test_regression_test_verdicts(run: Run) -> None:
     assert strict.returncode == 1
     assert json.loads(strict.stdout)["status"] == "failed"
     assert run("test", "--exit-code", json.dumps(case)).returncode == 1
+
+
+@pytest.mark.fast
+def test_schemas_of_apply(run: Run) -> None:
+    inputs, outputs = run("input-schema"), run("output-schema")
+    assert (inputs.returncode, outputs.returncode) == (0, 0)
+    assert "inputs" in json.loads(inputs.stdout)["properties"]
+    assert "differentiable_arrays" in json.loads(inputs.stdout)
+    assert '"y"' in outputs.stdout
+    assert json.loads(outputs.stdout)["differentiable_arrays"] == {"y": {"dtype": "float64", "shape": [None]}}
 
 
 def test_check_gradients(run: Run) -> None:
@@ -345,3 +355,55 @@ def test_debug_does_not_wait_for_commands_that_run_nothing(run: Run) -> None:
     assert run("health", TESSERACT_DEBUG="1").returncode == 0
     assert run("apply", "--help", TESSERACT_DEBUG="1").returncode == 0
     assert run("apply", payload(), TESSERACT_DEBUG="1", TESSERACT_DEBUGPY_PORT="0").stdout == RESULT
+
+
+@pytest.mark.fast
+def test_help_of_an_endpoint_has_types_and_defaults(tmp_path: Path) -> None:
+    from enum import Enum
+    from typing import Annotated, Literal
+
+    from pydantic import BaseModel, Field
+    from tesseract_core.runtime import Array, Differentiable, Float64, Int32
+    from tesseract_core.runtime.cli.help import endpoint_help
+    from tesseract_core.runtime.core import create_endpoints
+
+    class Kind(Enum):
+        A = "a"
+
+    class Part(BaseModel):
+        x: Differentiable[Array[(None, 3), Float64]] = Field(description="The\n  points")
+
+    class InputSchema(BaseModel):
+        parts: list[Part] = Field(default_factory=list)
+        by_name: dict[str, Part | None] = {}
+        n: Int32 | None = Field(None, description="How many")
+        scale: Differentiable[Float64] = 1.0
+        anything: Array[..., None]
+        kind: Literal["fast", 2] | Kind = "fast"
+        bounded: Annotated[float, Field(gt=0)] = 2.0
+        pair: tuple[int, ...] = ()
+        stamp: float = Field(default_factory=lambda: 3.0)
+        part: Part = Field(default_factory=Part)
+
+    class OutputSchema(BaseModel):
+        y: Float64
+
+    api = type(sys)("api")
+    api.InputSchema, api.OutputSchema, api.apply = InputSchema, OutputSchema, lambda inputs: {"y": 1.0}
+    text = endpoint_help(create_endpoints(api)[0], "apply")
+    assert "Undefined" not in text
+    assert "None:" not in text.replace("None]", "")
+    for line in (
+        "parts (list[Part]) [default: []]",
+        "x (Differentiable[Array[(None, 3), Float64]]): The points",
+        "by_name (dict[str, Part | None]) [default: {}]",
+        "n (Int32 | None): How many [default: None]",
+        "scale (Differentiable[Float64]) [default: 1.0]",
+        "anything (Array[..., None])",
+        "kind ('fast' | 2 | Kind) [default: 'fast']",
+        "bounded (float) [default: 2.0]",
+        "pair (tuple[int, ...]) [default: ()]",
+        "stamp (float) [default: made anew for each call]",
+        "part (Part) [default: as below]",
+    ):
+        assert f"    {line}\n" in text, line

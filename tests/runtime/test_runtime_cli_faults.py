@@ -39,6 +39,7 @@ from support.runtime_cli import RESULT, Run, payload
         (["apply", payload("cancelled")], 1, "CancelledError"),
         (["serve", "--parent-pipe-fd", "99"], 2, "--parent-pipe-fd: 99 is not open"),
         (["check-gradients", payload(), "--input-paths", "nowhere"], 1, "nowhere"),
+        (["check-gradients", payload(), "--eps-for", "nowhere=1"], 1, "eps names nowhere, which is not differentiated"),
     ],
 )
 def test_exit_codes(run: Run, arguments: list[str], status: int, message: str) -> None:

@@ -150,16 +150,21 @@ class Endpoints(ABC):
         """Run a regression test.
 
         Args:
-            test_spec: `endpoint`, `payload`, and `expected_outputs` or `expected_exception`.
+            test_spec: `endpoint`, `payload`, and `expected_outputs` or `expected_exception` (its class, or its name).
 
         Raises:
             AssertionError: The outcome differs from what is expected.
             RuntimeError: The endpoint raised.
+            pydantic.ValidationError: `test_spec` is no test case.
             NotImplementedError: The server does not offer tests.
         """
         if "test" not in self.available_endpoints:
             raise NotImplementedError("This Tesseract offers no regression tests; serve it in debug mode.")
-        verdict = self._connected().call("test", test_spec)
+        transport = self._connected()
+        expected = test_spec.get("expected_exception")
+        if isinstance(expected, type) and transport.negotiates:  # a class cannot be sent
+            test_spec = {**test_spec, "expected_exception": _dotted(expected)}
+        verdict = transport.call("test", test_spec)
         if verdict["status"] == "failed":
             raise AssertionError(verdict["message"])
         if verdict["status"] != "passed":
@@ -168,3 +173,7 @@ class Endpoints(ABC):
     def _require(self, endpoint: str, title: str) -> None:
         if endpoint not in self.available_endpoints:
             raise NotImplementedError(f"{title} not implemented for this Tesseract.")
+
+
+def _dotted(kind: type) -> str:
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

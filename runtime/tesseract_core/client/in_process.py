@@ -67,7 +67,7 @@ class InProcessTransport(Transport):
             tesseract_api = _load(path)
             self._neighbours = _neighbours(path)
         self._module = tesseract_api
-        self._output_path = Path(settings["output_path"])
+        self.output_path = self._output_path = Path(settings["output_path"])
         self._config = _snapshot(settings)
         # User code may assume that it is never entered twice at once; it may well call itself.
         self._lock = threading.RLock()
@@ -118,7 +118,8 @@ class InProcessTransport(Transport):
                 raise RuntimeError(
                     f"{traceback.format_exc()}\nError running Tesseract API {endpoint}: {error}"
                 ) from None
-            return result.model_dump() if isinstance(result, BaseModel) else result
+            # As by URL, paths are text.
+            return result.model_dump(context={"paths_as_text": True}) if isinstance(result, BaseModel) else result
 
     def openapi_schema(self) -> dict[str, Any]:
         from tesseract_core.runtime.config import get_config

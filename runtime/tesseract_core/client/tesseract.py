@@ -280,6 +280,14 @@ class Tesseract(Endpoints):
         return [path.lstrip("/") for path in self.openapi_schema["paths"]]
 
     @property
+    def output_path(self) -> Path | None:
+        """Directory that paths in results are relative to, with a directory `run_<id>` for each run.
+
+        None where the server's directory is not visible here (`from_url` without `server_output_path`).
+        """
+        return self._connected().output_path
+
+    @property
     def server_capabilities(self) -> ServerCapabilities | None:
         """Encodings that the server advertises; None where nothing is encoded (`from_tesseract_api`)."""
         if not self._connected().negotiates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 from tesseract_core.client.encoding import Encoding
@@ -16,7 +17,13 @@ COMPUTE_ENDPOINTS = frozenset({"apply", "jacobian", "jacobian_vector_product", "
 
 
 class Transport(ABC):
-    """A connection to one Tesseract. Implementations are safe to use from many threads and need no event loop."""
+    """A connection to one Tesseract. Implementations are safe to use from many threads and need no event loop.
+
+    Attributes:
+        output_path: Directory that the Tesseract writes to, as seen here; None if it is not.
+    """
+
+    output_path: Path | None = None
 
     @abstractmethod
     def call(

@@ -313,7 +313,9 @@ def steps_per_path(eps: float | Mapping[str, float], paths: Collection[str]) -> 
         if missing := sorted(set(paths) - eps.keys()):
             raise ValueError(f"eps names no step for {', '.join(missing)}")
         if unknown := sorted(eps.keys() - set(paths)):
-            raise ValueError(f"eps names {', '.join(unknown)}, which is not differentiated")
+            raise ValueError(
+                f"eps names {', '.join(unknown)}, which is not differentiated here; choose among {', '.join(paths)}"
+            )
         steps = {path: float(eps[path]) for path in paths}
     else:
         steps = dict.fromkeys(paths, float(eps))

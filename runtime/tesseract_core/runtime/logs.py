@@ -347,14 +347,22 @@ def reserve_stdout() -> int:
 
 
 @contextmanager
-def redirect_fd(from_fd: int, to_fd: int) -> Iterator[IO[bytes]]:
+def redirect_fd(from_fd: int | IO[Any], to_fd: int | IO[Any]) -> Iterator[IO[bytes]]:
     """Within the block, what is written to `from_fd` goes to `to_fd`, also from C code and child processes.
+
+    Args:
+        from_fd, to_fd: Descriptors, or open files with a descriptor.
 
     Yields:
         A binary file that still writes to where `from_fd` led before.
+
+    Raises:
+        io.UnsupportedOperation (an OSError): A file has no descriptor.
     """
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    for stream in (sys.stdout, sys.stderr, from_fd, to_fd):
+        if not isinstance(stream, int):
+            stream.flush()
+    from_fd, to_fd = (end if isinstance(end, int) else end.fileno() for end in (from_fd, to_fd))
     saved = os.dup(from_fd)
     os.dup2(to_fd, from_fd)
     try:

@@ -129,6 +129,8 @@ def _commands(
         CHECK_GRADIENTS: _check_gradients(program),
         "serve": _serve(program),
         "health": program.health,
+        "input-schema": program.input_schema,
+        "output-schema": program.output_schema,
         "openapi-schema": program.openapi_schema,
     }
     commands = {name: (function, FIXED_COMMANDS[name]) for name, function in functions.items()}
@@ -207,7 +209,8 @@ def _check_gradients(program: "Program") -> Callable[..., int]:
         ] = None,
         eps: Annotated[float, option("eps", "Absolute step of the finite differences.")] = 1e-4,
         eps_for: Annotated[
-            list[str] | None, option("eps-for", "PATH=VALUE: the step for one input (repeatable).", **several)
+            list[str] | None,
+            option("eps-for", "PATH=VALUE: the step for one input; --eps for the others (repeatable).", **several),
         ] = None,
         rtol: Annotated[float, option("rtol", "Relative tolerance.")] = 0.1,
         max_evals: Annotated[int, option("max-evals", "Entries to check, over all inputs.")] = 1000,

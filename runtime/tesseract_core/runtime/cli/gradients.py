@@ -39,7 +39,6 @@ def check(api_module: ModuleType, payload: Any, options: GradientCheck) -> None:
     """
     from tesseract_core.runtime.testing.finite_differences import check_gradients
 
-    steps = _steps(options.eps_for)
     failed = False
     try:
         for endpoint, failures, checks in check_gradients(
@@ -50,7 +49,8 @@ def check(api_module: ModuleType, payload: Any, options: GradientCheck) -> None:
             endpoints=[name.replace("-", "_") for name in options.endpoints or ()] or None,
             max_evals=options.max_evals,
             max_output_samples=options.max_output_samples,
-            eps=steps or options.eps,
+            eps=options.eps,
+            eps_for=_steps(options.eps_for),
             rtol=options.rtol,
             seed=options.seed,
             show_progress=options.show_progress,

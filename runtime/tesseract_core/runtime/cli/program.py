@@ -17,6 +17,9 @@ from tesseract_core.runtime.cli.errors import EXIT_USAGE_ERROR, CommandFailed, U
 from tesseract_core.runtime.config import get_config
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.json_schema import JsonSchemaMode
+
     from tesseract_core.runtime.cli.gradients import GradientCheck
 
 # Commands that there are whatever the user's module holds. The other endpoints come from the module.
@@ -24,11 +27,13 @@ FIXED_COMMANDS = {
     "check": "Check that the Tesseract API module is complete.",
     "check-gradients": "Compare gradient endpoints with finite differences.",
     "serve": "Serve the endpoints over HTTP.",
+    "input-schema": "Print the JSON schema of the payload of apply.",
+    "output-schema": "Print the JSON schema of the result of apply.",
     "openapi-schema": "Print the OpenAPI document.",
     "health": "Print the status.",
 }
 # Their grammar is nothing, and one word: no parser need be loaded for these.
-_NO_ARGUMENTS = {"check", "openapi-schema", "health"}
+_NO_ARGUMENTS = {"check", "input-schema", "output-schema", "openapi-schema", "health"}
 # Commands that run functions of the user, who may want to step through them.
 _DEBUGGED = {
     "apply",
@@ -40,7 +45,7 @@ _DEBUGGED = {
     "check-gradients",
 }
 # Commands that say something about a module, and need none of the files that it reads.
-_WITHOUT_REQUIRED_FILES = {"check", "openapi-schema"}
+_WITHOUT_REQUIRED_FILES = {"check", "input-schema", "output-schema", "openapi-schema"}
 
 
 class Program:
@@ -246,6 +251,24 @@ class Program:
         """Print the status: the module can be loaded."""
         _ = self.endpoints
         self.write(b'{"status":"ok"}', get_config().output_file)
+        return 0
+
+    def input_schema(self) -> int:
+        """Print the JSON schema of what `apply` takes."""
+        from tesseract_core.runtime.core import get_input_schema
+
+        return self._json_schema(get_input_schema(self.endpoints["apply"]), "validation")
+
+    def output_schema(self) -> int:
+        """Print the JSON schema of what `apply` returns."""
+        from tesseract_core.runtime.core import get_output_schema
+
+        return self._json_schema(get_output_schema(self.endpoints["apply"]), "serialization")
+
+    def _json_schema(self, model: type[BaseModel], mode: JsonSchemaMode) -> int:
+        import orjson
+
+        self.write(orjson.dumps(model.model_json_schema(mode=mode)), get_config().output_file)
         return 0
 
     def openapi_schema(self) -> int:

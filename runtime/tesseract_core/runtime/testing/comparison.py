@@ -12,15 +12,16 @@ from tesseract_core.runtime.tree_transforms import escape_dict_key
 MAX_ROWS = 100
 
 
-def compare(obtained: Any, expected: Any, *, rtol: float, atol: float) -> str:
+def compare(obtained: Any, expected: Any, *, rtol: float, atol: float, max_rows: int = MAX_ROWS) -> str:
     """Say how `obtained` differs from `expected`; empty if it does not.
 
     Floating-point leaves are compared with `|obtained - expected| <= atol + rtol * |expected|` (NaN equals NaN inside
-    arrays), everything else with `==`.
+    arrays), everything else with `==`. At most `max_rows` elements of an array are listed.
     """
     if problems := list(_structure(obtained, expected, "")):
         return "\n".join(["Structure mismatch.", "", *problems, ""])
-    if problems := [text for path, a, b in _leaves(obtained, expected, "") if (text := _leaf(path, a, b, rtol, atol))]:
+    texts = (_leaf(path, a, b, rtol, atol, max_rows) for path, a, b in _leaves(obtained, expected, ""))
+    if problems := [text for text in texts if text]:
         return "Values are not sufficiently close.\n\n" + "".join(problems)
     return ""
 
@@ -78,7 +79,7 @@ def _both_numbers(a: Any, b: Any) -> bool:
     )
 
 
-def _leaf(path: str, obtained: Any, expected: Any, rtol: float, atol: float) -> str:
+def _leaf(path: str, obtained: Any, expected: Any, rtol: float, atol: float, max_rows: int) -> str:
     if not (_is_array(expected) or _both_numbers(obtained, expected)):
         return "" if obtained == expected else f"{path}\n  Obtained: {obtained!r}\n  Expected: {expected!r}\n\n"
     a, b = np.asarray(obtained), np.asarray(expected)
@@ -86,10 +87,10 @@ def _leaf(path: str, obtained: Any, expected: Any, rtol: float, atol: float) -> 
         different = ~np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=_is_array(expected))
     else:
         different = a != b
-    return _array_report(path, a, b, different) if np.any(different) else ""
+    return _array_report(path, a, b, different, max_rows) if np.any(different) else ""
 
 
-def _array_report(path: str, a: np.ndarray, b: np.ndarray, different: np.ndarray) -> str:
+def _array_report(path: str, a: np.ndarray, b: np.ndarray, different: np.ndarray, max_rows: int) -> str:
     indices = np.argwhere(different)
     count = len(indices)
     # Unsigned integers and booleans would wrap (or refuse) in their own dtype.
@@ -103,11 +104,11 @@ def _array_report(path: str, a: np.ndarray, b: np.ndarray, different: np.ndarray
     if count > 1:
         lines += ["  Statistics:", *_statistics(difference[different], b[different])]
     lines += ["  Individual errors:", _row("Index", "Obtained", "Expected", "Difference")]
-    for index in map(tuple, indices[:MAX_ROWS].tolist()):
+    for index in map(tuple, indices[:max_rows].tolist()):
         shown = index[0] if len(index) == 1 else index
         lines.append(_row(shown, a[index], b[index], difference[index]))
-    if count > MAX_ROWS:
-        lines.append(f"  ... and {count - MAX_ROWS} more")
+    if count > max_rows:
+        lines.append(f"  ... and {count - max_rows} more")
     return "\n".join(lines) + "\n\n"
 
 

@@ -31,6 +31,7 @@ class Derivatives:
         output_paths: Paths to differentiate; None takes all differentiable ones.
         base_dir: What relative binary references in `payload` refer to; None takes the input path.
         eps: Absolute step of finite differences, or one for each input path.
+        eps_for: Steps of some input paths instead.
 
     Raises:
         pydantic.ValidationError: `payload` is no payload of `apply`.
@@ -45,6 +46,7 @@ class Derivatives:
         output_paths: Collection[str] | None,
         base_dir: str | os.PathLike[str] | None,
         eps: float | Mapping[str, float],
+        eps_for: Mapping[str, float] | None = None,
     ) -> None:
         self._functions = functions
         self._raw_inputs = payload.get("inputs")
@@ -61,6 +63,8 @@ class Derivatives:
         outputs_found = dict(_arrays(outputs, get_output_schema(apply).differentiable_arrays))  # type: ignore[attr-defined]
         self._inputs = {path: inputs_found[path] for path in chosen(input_paths, inputs_found, "input path")}
         self._outputs = {path: outputs_found[path] for path in chosen(output_paths, outputs_found, "output path")}
+        if eps_for:
+            eps = {**(eps if isinstance(eps, Mapping) else dict.fromkeys(self._inputs, eps)), **eps_for}
         self._differences = FiniteDifferences(evaluate, inputs, self._inputs, self._outputs, "central", eps)
         self.elements: list[tuple[str, Index]] = []
         self.parts: dict[str, list[Index]] = {}

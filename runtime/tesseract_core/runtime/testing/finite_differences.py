@@ -44,6 +44,7 @@ def check_gradients(
     max_evals: int = 1000,
     max_output_samples: int | None = None,
     eps: float | Mapping[str, float] = 1e-4,
+    eps_for: Mapping[str, float] | None = None,
     rtol: float = 0.1,
     seed: int | None = None,
     show_progress: bool = True,
@@ -64,6 +65,7 @@ def check_gradients(
         max_output_samples: Check that many elements of each output only (`vector_jacobian_product` costs one call per
             output element).
         eps: Absolute step, or one for each input path that is checked.
+        eps_for: Steps of some input paths; `eps`, then a number, is for the others.
         rtol: Relative tolerance; the absolute one is 1e-8.
         seed: Seed of the samples.
         show_progress: Show progress on stderr, if that is a terminal.
@@ -84,7 +86,7 @@ def check_gradients(
         raise ValueError(f"max_output_samples must be at least 1, got {max_output_samples}")
     rng = np.random.default_rng(seed)
     with _quietly():
-        derivatives = Derivatives(functions, inputs, input_paths, output_paths, base_dir, eps)
+        derivatives = Derivatives(functions, inputs, input_paths, output_paths, base_dir, eps, eps_for)
     derivatives.sample(max_evals, max_output_samples, rng)
     rows = [(path, idx, out) for path, idx in derivatives.elements for out in derivatives.parts]
 
