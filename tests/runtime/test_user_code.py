@@ -30,6 +30,7 @@ class OutputSchema(BaseModel):
 @pytest.fixture(autouse=True)
 def _nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("PYTHONPATH", "/somewhere/else")
+    monkeypatch.delitem(sys.modules, "tesseract_api", raising=False)
     path, modules = sys.path.copy(), set(sys.modules)
     yield
     assert sys.path == path

@@ -102,7 +102,7 @@ def test_a_module_that_is_no_tesseract_is_one_line(tmp_path: Path) -> None:
 def test_an_import_that_kills_its_process_ends_the_server(tmp_path: Path) -> None:
     server = start(write_api(tmp_path, "import os; os.abort()"), tmp_path)
     assert server.process.wait(PATIENCE_S) == 1
-    assert "died while it imported" in server.log
+    assert "died while it imported the Tesseract: crashed: aborted (SIGABRT)" in server.log
 
 
 def test_a_signal_during_the_import_stops_the_server(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_death_of_the_http_side_during_the_import_ends_the_server(tmp_path: 
     children = descendants(server.process.pid)
     os.kill(min(children), signal.SIGKILL)
     assert server.process.wait(PATIENCE_S) == 1
-    assert "The HTTP process was killed by signal 9" in server.log
+    assert "The HTTP process ended before it served: killed by signal 9" in server.log
     assert not alive(children)
 
 

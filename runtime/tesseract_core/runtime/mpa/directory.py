@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -103,6 +104,21 @@ def _unlock(fd: int) -> None:
     except OSError:
         pass
     os.close(fd)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a run's directory within the block.
+
+    Raises:
+        BlockingIOError: A run holds it.
+        FileNotFoundError: There is none.
+    """
+    fd = _lock(path, wait=False)
+    try:
+        yield
+    finally:
+        _unlock(fd)
 
 
 def prune_runs(output_path: Path, keep: int) -> None:

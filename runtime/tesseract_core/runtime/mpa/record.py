@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from tesseract_core.runtime.file_interactions import replace_file
-from tesseract_core.runtime.mpa.directory import RunDirectory
+from tesseract_core.runtime.mpa.directory import RunDirectory, held
 
 
 class RunRecord:
     """Writes `run.json` at the end of a run that has a directory; a run without one gets none because of it.
 
     The file holds `run_id` (null for a single command), `endpoint` (null outside of one), `started` (local, ISO 8601),
-    `seconds` and `status` (`succeeded` or `failed`). While the run goes on there is no such file.
+    `seconds` and `status` (`succeeded` or `failed`); if the process died, `reason` says how (`record_death`). While the
+    run goes on there is no such file.
 
     Args:
         directory: The run's.
@@ -46,9 +48,39 @@ class RunRecord:
             return
         logs = self._directory.path / "logs"
         try:
-            replace_file(logs / "run.json", f"{json.dumps(self._content)}\n".encode())
+            _write(logs, self._content)
         except OSError as error:
             print(f"the run could not be recorded in {logs}: {error}", file=sys.stderr)
+
+
+def record_death(run: Path, endpoint: str, started: float, reason: str) -> None:
+    """Record a run whose process died, if it has a directory, and no other run has begun in it.
+
+    Args:
+        run: The run's directory.
+        endpoint: What was called.
+        started: In seconds since the epoch.
+        reason: How the process died.
+    """
+    content: dict[str, str | float | None] = {
+        "run_id": run.name.removeprefix("run_"),
+        "endpoint": endpoint,
+        "started": datetime.fromtimestamp(started).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - started, 6),
+        "status": "failed",
+        "reason": reason,
+    }
+    try:
+        with held(run):
+            _write(run / "logs", content)
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError as error:
+        print(f"the run could not be recorded in {run}: {error}", file=sys.stderr)
+
+
+def _write(logs: Path, content: Mapping[str, str | float | None]) -> None:
+    replace_file(logs / "run.json", f"{json.dumps(content)}\n".encode())
 
 
 def _forget(logs: Path) -> None:

@@ -5,32 +5,39 @@ The module is imported after the fork, so that threads, BLAS, CUDA contexts and 
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import functools
 import os
 import signal
 import socket
+import sys
 import traceback
 
 from tesseract_core.runtime import debugger
-from tesseract_core.runtime.serve.handler import Handler
-from tesseract_core.runtime.serve.messages import Announcement
+from tesseract_core.runtime.serve.board import Board
+from tesseract_core.runtime.serve.handler import CannotGoOn, Handler
+from tesseract_core.runtime.serve.messages import Announcement, RequestHead
 from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS
 from tesseract_core.runtime.serve.queue import Job
 from tesseract_core.runtime.trust import close_process
 from tesseract_core.runtime.user_module import NotATesseract
 
 
-def run(receiver: socket.socket, announce_fd: int, *, debuggable: bool = False) -> int:
+def run(receiver: socket.socket, announce_fd: int, worker: int, board: Board) -> int:
     """Serve the queue until no HTTP worker is left; returns the exit status.
 
-    An `Announcement` is written to the pipe `announce_fd`, which is then closed.
-    In debug mode the process that is `debuggable` starts the debugger first: there is one port for it.
+    An `Announcement` is written to the pipe `announce_fd`, which is then closed. What is computed stands on `board`.
+    In debug mode the first `worker` starts the debugger: there is one port for it.
     """
+    # To the server's log: what a run prints goes through a pipe that this process itself reads.
+    faulthandler.enable(os.dup(2), all_threads=False)
     for number in SHUTDOWN_SIGNALS:
         signal.signal(number, _carry_on)
         signal.siginterrupt(number, False)
     close_process()
-    if debuggable:
-        debugger.listen()
+    if not (worker == 0 and debugger.listen()) and "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _no_terminal
     with open(announce_fd, "wb") as announce:
         try:
             handler = Handler.load()
@@ -52,11 +59,32 @@ def run(receiver: socket.socket, announce_fd: int, *, debuggable: bool = False) 
                 signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
 
     os.register_at_fork(after_in_child=let_go)
-    while (current := Job.take(receiver)) is not None:
-        if not current.withdrawn():
-            current.reply(handler.answer(current.request))
-        current.close()
+    try:
+        while (current := Job.take(receiver)) is not None:
+            if not current.withdrawn():
+                current.reply(handler.answer(current.request, functools.partial(_begin, board, worker)))
+            board.end(worker)
+            current.close()
+    except BaseException as error:
+        # Not user code, whose exceptions are answers: descriptors or memory are used up, or user code closed ours. The
+        # client gets a 503 when we are gone, and the next process begins with none of this.
+        cause = error.__cause__ if isinstance(error, CannotGoOn) and error.__cause__ else error
+        board.give_up(worker, f"it could not go on: {type(cause).__name__}: {cause}")
+        with contextlib.suppress(Exception):
+            traceback.print_exception(cause)
+        os._exit(1)
     return 0
+
+
+def _begin(board: Board, worker: int, head: RequestHead) -> None:
+    board.begin(worker, head.run_id, head.endpoint)
+
+
+def _no_terminal(*_: object, **__: object) -> None:
+    raise RuntimeError(
+        "breakpoint() needs a terminal, and a server has none. Serve in debug mode and attach a debugger, or call the "
+        "Tesseract in process (Tesseract.from_tesseract_api)"
+    )
 
 
 def _carry_on(*_: object) -> None:

@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from tesseract_core.runtime.serve.board import Board
 from tesseract_core.runtime.serve.queue import Message
 
 # Too many descriptors are open or on their way. Nothing tells when that is over, so the sender tries again.
 _OUT_OF_DESCRIPTORS = frozenset({errno.ETOOMANYREFS, errno.EMFILE, errno.ENFILE})
 _RETRY_S = 0.01
+_OBITUARY_S = 2.0
 
 
 class QueueFull(Exception):
@@ -38,6 +40,10 @@ class Dispatcher(ABC):
     @abstractmethod
     def submit(self, request: Message) -> asyncio.Future[Message]:
         """Start `request`. The future gets the reply, or `ComputeDied`; cancelling it withdraws the request."""
+
+    async def how_it_died(self, run_id: str) -> str | None:
+        """After a `ComputeDied`: how the process that computed this run ended, None if nobody knows."""
+        return None
 
     async def dispatch(self, request: Message, client_left: Callable[[], Awaitable[None]]) -> Message | None:
         """Return the reply to `request`, or None if `client_left()` returned first. Closes `request`.
@@ -75,10 +81,20 @@ class QueueDispatcher(Dispatcher):
     The kernel holds the requests while they fit into the socket's buffer, the rest waits here, in order.
     """
 
-    def __init__(self, sender: socket.socket, max_pending: int) -> None:
+    def __init__(self, sender: socket.socket, max_pending: int, board: Board | None = None) -> None:
         super().__init__(max_pending)
         self._sender = sender
+        self._board = board
         self._overflow: deque[_Waiting] = deque()
+
+    async def how_it_died(self, run_id: str) -> str | None:
+        """As above. The main process hears of a death a moment after the end of the socket."""
+        deadline = asyncio.get_running_loop().time() + _OBITUARY_S
+        while self._board is not None and asyncio.get_running_loop().time() < deadline:
+            if (how := self._board.told(run_id)) is not None:
+                return how
+            await asyncio.sleep(_RETRY_S)
+        return None
 
     def submit(self, request: Message) -> asyncio.Future[Message]:
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())

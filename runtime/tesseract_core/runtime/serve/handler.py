@@ -5,9 +5,11 @@ No sockets, no event loop: the compute processes and the in-process ASGI app cal
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Self
 
@@ -41,6 +43,14 @@ class _Refused(Exception):
         self.reply = reply
 
 
+class CannotGoOn(BaseException):
+    """This process cannot run calls any more, through no fault of the call at hand. The cause says why."""
+
+
+# What user code takes from a whole process: descriptors (all of them, or ours), memory, threads.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.EBADF, errno.ENOMEM, errno.EAGAIN})
+
+
 class Handler:
     """Runs the endpoints of one user module, one at a time."""
 
@@ -69,9 +79,15 @@ class Handler:
         """Names of the endpoints that take a POST."""
         return tuple(self._functions)
 
-    def answer(self, request: Message) -> Message:
-        """Return the reply to one request; the request is closed as soon as it is read."""
-        head, body = RequestHead.decode(request.head()), request.body()
+    def answer(self, request: Message, begin: Callable[[RequestHead], None] | None = None) -> Message:
+        """Return the reply to one request; the request is closed as soon as it is read. `begin` hears of it first.
+
+        Raises `CannotGoOn`.
+        """
+        head = RequestHead.decode(request.head())
+        if begin is not None:
+            begin(head)
+        body = request.body()
         request.close()
         reply = self(head, body)
         message = Message(reply.encode_head())
@@ -79,7 +95,7 @@ class Handler:
         return message
 
     def __call__(self, head: RequestHead, body: bytes) -> Reply:
-        """Return the answer to one request; raises nothing that user code may raise."""
+        """Return the answer to one request; raises nothing that user code may raise, but maybe `CannotGoOn`."""
         with network_payload():
             try:
                 payload = self._validate(head, *_parse(head.content_type, body))
@@ -110,16 +126,21 @@ class Handler:
 
     def _run(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
         named = head.named and head.endpoint not in _PLAIN_JSON
+        raised: BaseException | None = None
         try:
             with serve_run(head.run_id, named=named, endpoint=head.endpoint) as run:
                 try:
                     return self._compute(head, payload, encoding)
-                except BaseException:  # user code may exit, or cancel something; signals never interrupt a call
+                except BaseException as error:
+                    # User code may exit, or cancel something; signals never interrupt a call.
+                    raised = error
                     if not named:
                         raise
                     run.fail()  # by hand, because the log that the client may look into is to tell why
                     return self._failure(head)
-        except BaseException:  # also of the run itself: an unwritable directory, an unreachable MLflow server
+        except BaseException as error:  # also of the run: an unwritable directory, an unreachable MLflow server
+            if error is not raised and _is_exhaustion(error):
+                raise CannotGoOn from error
             return self._failure(head)
 
     def _compute(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
@@ -140,6 +161,12 @@ class Handler:
         text = traceback.format_exc()
         print(f"{head.endpoint} failed in run {head.run_id}\n{text}", end="", file=sys.stderr, flush=True)
         return errors.server_error(text, html="text/html" in head.accept) if self._debug else errors.server_error()
+
+
+def _is_exhaustion(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _EXHAUSTED
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
 
 
 def _parse(content_type: str, body: bytes) -> tuple[Any, dict[str, Any] | None]:

@@ -149,9 +149,9 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIRo
             message = "Too many requests are waiting (TESSERACT_MAX_QUEUE); try again later"
             return await send_reply(send, errors.detail(503, message, {"retry-after": "1"}))
         except ComputeDied:
+            how = await dispatcher.how_it_died(run_id) or "the server's log tells how"
             message = (
-                "The process that computed this request died (crashed, killed, or out of memory); "
-                "the server's log tells how. It is replaced, other requests are not affected"
+                f"The process that computed this request died ({how}). It is replaced, other requests are not affected"
             )
             return await send_reply(send, errors.detail(503, message, {RUN_ID_HEADER: run_id}))
         if reply is not None:

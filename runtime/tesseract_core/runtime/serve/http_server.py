@@ -20,6 +20,7 @@ from granian.server import Server
 from tesseract_core.runtime.config import RuntimeConfig
 from tesseract_core.runtime.serve import guards
 from tesseract_core.runtime.serve.address import Address, is_loopback
+from tesseract_core.runtime.serve.board import Board
 from tesseract_core.runtime.serve.dispatch import QueueDispatcher
 from tesseract_core.runtime.serve.http_app import Policy, build_app
 from tesseract_core.runtime.serve.processes import default_signals, die_with_parent
@@ -47,13 +48,15 @@ def run(
     address: Address,
     num_workers: int,
     config: RuntimeConfig,
+    board: Board,
 ) -> int:
     """Serve until SIGTERM; running and waiting calls are finished within `config.shutdown_timeout` seconds.
 
-    `sender` is the sending end of the queue to the compute processes. Returns the exit status.
+    `sender` is the sending end of the queue to the compute processes, and on the `board` stands how they died. Returns
+    the exit status.
     """
     _raise_file_limit()
-    dispatcher = QueueDispatcher(sender, max_pending=config.max_queue + num_workers)
+    dispatcher = QueueDispatcher(sender, max_pending=config.max_queue + num_workers, board=board)
     app = build_app(dispatcher, document, endpoints, policy(config, address))
     parent = os.getpid()
 

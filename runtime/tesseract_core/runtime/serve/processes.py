@@ -10,9 +10,13 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
+
+from tesseract_core.endings import describe_status
 
 _PR_SET_PDEATHSIG = 1
 SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -34,11 +38,20 @@ def default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def fork(target: Callable[[], int]) -> int:
+_only_ours: set[int] = set()
+
+
+def keep_from_children(fd: int) -> None:
+    """Have `fork` close a descriptor in all children from here on."""
+    _only_ours.add(fd)
+
+
+def fork(target: Callable[[], int], *, outlives: bool = False) -> int:
     """Run `target` in a child process and return the child's pid. The child exits with what `target` returns.
 
-    The child has a process group of its own, so that the Ctrl-C of a terminal reaches the main process only, and none
-    of the parent's signal handlers and exit hooks.
+    The child leads a session of its own, without terminal: Ctrl-C reaches the main process only, and user code that
+    reads gets the end of the file instead of being stopped. It has none of the parent's signal handlers and exit hooks,
+    and dies with the parent unless it `outlives` it.
     """
     parent = os.getpid()
     gc.freeze()
@@ -55,8 +68,12 @@ def fork(target: Callable[[], int]) -> int:
         signal.set_wakeup_fd(-1)
         default_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SHUTDOWN_SIGNALS)
-        die_with_parent(parent)
-        os.setpgid(0, 0)
+        if not outlives:
+            die_with_parent(parent)
+        os.setsid()
+        for fd in _only_ours:
+            os.close(fd)
+        _read_nothing()
         _forget_exit_hooks()
         status = target()
     except SystemExit as error:
@@ -65,6 +82,12 @@ def fork(target: Callable[[], int]) -> int:
         traceback.print_exc()
     finally:
         leave(status)
+
+
+def _read_nothing() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
 
 
 def _forget_exit_hooks() -> None:
@@ -89,9 +112,31 @@ def leave(status: int) -> NoReturn:
         os._exit(status)
 
 
+def reap(pid: int) -> int | None:
+    """Return the wait status of a child that has ended, None while it runs. What is left of its group is killed."""
+    if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        return None
+    end_group(pid)  # before its number may be given to another
+    return os.waitpid(pid, 0)[1]
+
+
+def status_of(pid: int, patience_s: float = 1.0) -> int | None:
+    """Return the wait status of a child that is ending, without reaping it; None if it still runs after a while."""
+    deadline = time.monotonic() + patience_s
+    while (state := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.005)
+    return state.si_status << 8 if state.si_code == os.CLD_EXITED else state.si_status
+
+
+def end_group(group: int) -> None:
+    """Kill all processes of a process group; those that have made a group of their own are not found."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
 def describe_exit(status: int) -> str:
     """Say how a process ended, given its wait status."""
     code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        return f"was killed by signal {-code} ({signal.strsignal(-code)})"
-    return f"exited with status {code}"
+    return describe_status(code if code >= 0 else 128 - code)

@@ -11,6 +11,7 @@ died, and the end-of-file of the other end says that nobody waits for the reply 
 from __future__ import annotations
 
 import array
+import errno
 import os
 import select
 import socket
@@ -97,6 +98,8 @@ class Message:
         message._head_size, message.size = _PREFIX.unpack_from(packet)
         message._inline += memoryview(packet)[_PREFIX.size :]
         if len(message._inline) < message.size:
+            if len(fds) < 1:
+                raise OSError(errno.EMFILE, "Too many open files")
             message._fd = fds.pop()
         return message, fds
 
@@ -145,6 +148,8 @@ class Job:
         if received is None:
             return None
         request, fds = received
+        if not fds:
+            raise OSError(errno.EMFILE, "Too many open files")  # the kernel closed what did not fit
         return cls(request, socket.socket(fileno=fds[0]))
 
     def withdrawn(self) -> bool:

@@ -18,9 +18,12 @@ from contextlib import suppress
 
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.serve.address import Address, AddressUnavailable, claim, is_loopback
+from tesseract_core.runtime.serve.board import Board
+from tesseract_core.runtime.serve.deaths import Deaths
 from tesseract_core.runtime.serve.messages import Announcement
-from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, describe_exit, fork
+from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, describe_exit, fork, reap, status_of
 from tesseract_core.runtime.serve.queue import make_queue
+from tesseract_core.runtime.serve.watcher import Watcher
 
 EXIT_FAILED = 1
 EXIT_ADDRESS = 3
@@ -42,6 +45,9 @@ class Supervisor:
         self._parent_pipe_fd = parent_pipe_fd
         self._config = get_config()
         self._sender, self._receiver = make_queue()
+        self._board = Board(num_workers)
+        self._deaths = Deaths(self._board)
+        self._watcher = Watcher()
         self._http_pid = 0
         self._serving = False
         self._starting: dict[int, tuple[int, bytearray]] = {}  # pipe → pid and what came through it
@@ -59,6 +65,7 @@ class Supervisor:
             self._address = claim(self._address)
             # Its imports and ours take equally long, so it starts before we know what it is to serve.
             self._fork_http()
+            self._watcher.start()
             for worker in range(self._num_workers):
                 self._fork_compute(worker)
             first = self._first_announcement()
@@ -99,6 +106,7 @@ class Supervisor:
                 address=self._address,
                 num_workers=self._num_workers,
                 config=self._config,
+                board=self._board,
             )
 
         self._http_pid = fork(target)
@@ -122,9 +130,10 @@ class Supervisor:
             os.close(read_fd)
             for other in self._starting:
                 os.close(other)
-            return compute.run(self._receiver, write_fd, debuggable=worker == 0)
+            return compute.run(self._receiver, write_fd, worker, self._board)
 
         pid = fork(target)
+        self._watcher.add(pid)
         os.close(write_fd)
         os.set_blocking(read_fd, False)
         self._starting[read_fd] = (pid, bytearray())
@@ -138,7 +147,7 @@ class Supervisor:
                 return announcement
             status = self._reap()
             if status is not None:
-                raise StartFailed(f"The HTTP process {describe_exit(status)} before it served")
+                raise StartFailed(f"The HTTP process ended before it served: {describe_exit(status)}")
         return None
 
     def _read_announcements(self, ready: list[int]) -> list[Announcement]:
@@ -162,7 +171,11 @@ class Supervisor:
 
     def _start_failed(self, pid: int, error: str) -> None:
         self._failed_starts += 1
-        reason = error.rstrip() or f"The compute process (pid {pid}) died while it imported the Tesseract"
+        reason = error.rstrip()
+        if not reason:
+            status = status_of(pid)
+            how = "" if status is None else f": {self._deaths.describe(status)}"
+            reason = f"The compute process (pid {pid}) died while it imported the Tesseract{how}"
         if not self._serving:
             raise StartFailed(reason)
         if self._failed_starts >= _MAX_FAILED_STARTS:
@@ -209,15 +222,16 @@ class Supervisor:
     def _reap(self) -> int | None:
         """Replace compute processes that died; returns the HTTP process's wait status once it ended."""
         for pid in list(self._computing):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if not ended:
+            status = reap(pid)
+            if status is None:
                 continue
             worker = self._computing.pop(pid)
+            self._watcher.remove(pid)
             if self._stopping and status == 0:
                 continue  # the HTTP side is gone, and with it the queue
             starting = any(pid == other for other, _ in self._starting.values())
             if not starting:
-                print(f"The compute process (pid {pid}) {describe_exit(status)}", file=sys.stderr, flush=True)
+                self._deaths.report(worker, pid, status)
             if self._serving:
                 self._fork_compute(worker)
         if self._http_pid:
@@ -262,11 +276,13 @@ class Supervisor:
             for pid in list(self._computing):
                 if not self._drained or self._impatient or time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
-                if os.waitpid(pid, os.WNOHANG)[0]:
+                if reap(pid) is not None:
                     del self._computing[pid]
+                    self._watcher.remove(pid)
             if self._computing:
                 select.select([self._wakeup], [], [], 0.1)
                 self._drain_wakeup()
+        self._watcher.end()
 
 
 def _read(fd: int) -> bytes | None:
