@@ -29,9 +29,13 @@ time.sleep(600)
 SERVE = "import http.server as h; h.ThreadingHTTPServer(('', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
 
 
-def test_start_reads_back_what_was_asked_for(backend: Backend, python: Python, image: str, name: str) -> None:
-    env = {"PLAIN": "1", "SPACES": "two words", "EQUALS": "a=b", "LINES": "one\ntwo", "UNICODE": "ä→ß"}
-    info = backend.start(python(WAIT, env=env, labels={"org.tesseract.test": name}))
+@pytest.mark.parametrize("raw", [(), ("--hostname=by-the-executable",)])
+def test_start_reads_back_what_was_asked_for(
+    backend: Backend, python: Python, image: str, name: str, raw: tuple[str, ...]
+) -> None:
+    env = {"PLAIN": "1", "SPACES": " two words ", "EQUALS": "a=b", "LINES": "one\ntwo", "UNICODE": "ä→ß", "NONE": ""}
+    env |= {"QUOTED": "\"a\" 'b' \\n", "HASH": "# a", "END": "text\r", "LONG": "x" * 70_000}
+    info = backend.start(python(WAIT, env=env, labels={"org.tesseract.test": name}, raw_args=raw))
     assert (info.name, info.status, info.exit_code) == (name, "running", None)
     assert info.image_id.removeprefix("sha256:") == image.removeprefix("sha256:")
     assert info.command == ("-uc", WAIT)

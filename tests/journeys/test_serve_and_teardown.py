@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -207,6 +208,30 @@ def test_raw_engine_arguments(tesseract_cli: Cli, image: str) -> None:
     inspected = json.loads(podman("inspect", served["container_name"]))[0]
     assert inspected["Config"]["Labels"]["site"] == "lab"
     assert inspected["Config"]["Hostname"] == "adder"
+
+
+def test_nothing_secret_is_in_an_argument_list(
+    tesseract_cli: Cli, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "arguments"
+    wrapper = tmp_path / "bin/podman"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{log}\nexec {shutil.which("podman")} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TESSERACT_TOKEN", "hunter2-token")
+    key = "-----BEGIN KEY-----\nhunter2 'key'\n"
+    options = ["--env", 'PASSWORD=hunter2 # ="', "--env", f"KEY={key}", "--env", "EMPTY="]
+    served = serve(tesseract_cli, image, "--engine-args", "--hostname adder", *options)
+    assert "--hostname" in log.read_text()
+    assert "hunter2" not in log.read_text()
+    (container,) = json.loads(podman("inspect", served["container_name"]))
+    env = dict(line.split("=", 1) for line in container["Config"]["Env"])
+    assert (env["PASSWORD"], env["KEY"], env["EMPTY"]) == ('hunter2 # ="', key, "")
+    url = f"http://127.0.0.1:{served['containers'][0]['port']}/apply"
+    assert call(url, INPUTS, Authorization="Bearer hunter2-token")["result"]["data"]["buffer"] == [4.0, 6.0]
+    refused = tesseract_cli("serve", image, "--engine-args", "--hostname adder", "--env", f"LD_PRELOAD={key}")
+    assert (refused.returncode, "LD_PRELOAD" in refused.stderr) == (1, True)
 
 
 def test_teardown_all_takes_stopped_ones_but_not_strangers(tesseract_cli: Cli, image: str) -> None:

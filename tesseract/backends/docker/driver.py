@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tesseract import proc
-from tesseract.backends import mounts
+from tesseract.backends import mounts, variables
 from tesseract.backends.base import LineSink
 from tesseract.backends.docker import builds, passwd, remembered, render, store
 from tesseract.backends.docker.api import DockerApi
@@ -160,8 +160,13 @@ class DockerBackend(RestBackend):
             payload = render.create_payload(spec, **options)
             return self._post_create(spec.name, payload, deadline)
         argv = [*builds.command(self.endpoint), *render.create_arguments(spec, **options)]
-        env = builds.environment(self.endpoint)
-        done = proc.run(argv, timeout=deadline.remaining(_CREATE_TIMEOUT) if deadline else _CREATE_TIMEOUT, env=env)
+        own = variables.environment(spec.env, inherited=len(self.endpoint.executable) == 1)
+        done = proc.run(
+            argv,
+            timeout=deadline.remaining(_CREATE_TIMEOUT) if deadline else _CREATE_TIMEOUT,
+            env=own | builds.environment(self.endpoint),
+            stdin=variables.file(spec.env),
+        )
         if done.returncode != 0:
             raise engine_error("Docker", done.stderr.decode(errors="replace").strip())
         return done.stdout.decode().split()[-1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tesseract.backends import variables
 from tesseract.backends.docker.gpus import DeviceRequest
 from tesseract.backends.docker.identity import identity
 from tesseract.backends.spec import ContainerSpec, Mount, NetworkAttachment
@@ -84,7 +85,7 @@ def create_arguments(
     who = identity(spec.user, rootless, groups)
     words = ["create", f"--name={spec.name}", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
     words.append(f"--stop-timeout={spec.stop_timeout}")
-    words += [f"--env={name}={value}" for name, value in spec.env.items()]
+    words += variables.words(spec.env)
     words += [f"--label={name}={value}" for name, value in spec.labels.items()]
     if who.user:
         words.append(f"--user={who.user}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tesseract import proc
-from tesseract.backends import cdi, mounts
+from tesseract.backends import cdi, mounts, variables
 from tesseract.backends.base import LineSink
 from tesseract.backends.http import ConnectionLost, quote
 from tesseract.backends.inspect import container_info
@@ -154,7 +154,12 @@ class PodmanBackend(RestBackend):
                     self._clean_up(spec.name)
                     return self._post_create(payload, deadline)
         argv = [*self.endpoint.command, *render.create_arguments(spec, **options)]
-        done = proc.run(argv, timeout=deadline.remaining(_CREATE_TIMEOUT) if deadline else _CREATE_TIMEOUT)
+        done = proc.run(
+            argv,
+            timeout=deadline.remaining(_CREATE_TIMEOUT) if deadline else _CREATE_TIMEOUT,
+            env=variables.environment(spec.env, inherited=len(self.endpoint.executable) == 1),
+            stdin=variables.file(spec.env),
+        )
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             raise engine_error("Podman", next((line for line in lines if line.startswith("Error:")), " ".join(lines)))

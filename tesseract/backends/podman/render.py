@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from tesseract.backends import variables
 from tesseract.backends.podman.identity import Identity, identity
 from tesseract.backends.spec import ContainerSpec, Mount, NetworkAttachment
 from tesseract.backends.text import memory_bytes
@@ -92,7 +93,7 @@ def create_arguments(
     who = identity(spec.user, rootless, has_groups)
     words = ["create", f"--name={spec.name}", "--pull=never", "--init", "--cap-drop=all"]
     words += ["--security-opt=no-new-privileges", f"--stop-timeout={spec.stop_timeout}", f"--log-driver={log_driver}"]
-    words += [f"--env={name}={value}" for name, value in spec.env.items()]
+    words += variables.words(spec.env)
     words += [f"--label={name}={value}" for name, value in spec.labels.items()]
     if who.user:
         words.append(f"--user={who.user}")
