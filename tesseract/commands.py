@@ -110,7 +110,9 @@ def serve(
     """
     from tesseract import serving
     from tesseract.facade import Container
+    from tesseract.serving.runtime_settings import warn_of_unknown
 
+    warn_of_unknown(runtime_config or {}, stacklevel=2)
     served = serving.serve(
         serving.ServeRequest(
             image=image_name,

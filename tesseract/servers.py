@@ -23,6 +23,7 @@ from tesseract.deadline import Deadline
 from tesseract.errors import ContainerNotFound, StartupFailed, StartupTimeout, UserError
 from tesseract.serving.paths import check_input, make_output
 from tesseract.serving.requests import Served, ServeRequest
+from tesseract.serving.runtime_settings import as_variables, warn_of_unknown
 from tesseract.serving.values import seconds
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ImageServer:
     """
 
     def __init__(self, request: ServeRequest, timeout: Timeout, *, in_memory: bool = False) -> None:
+        warn_of_unknown(request.runtime_config, stacklevel=3)
         parent = _SHARED_MEMORY if in_memory else None
         if request.output_path is None:
             request = replace(request, output_path=temporary_directory(self, "tesseract_output_", parent))
@@ -128,6 +130,7 @@ class SourceServer:
         timeout: Timeout,
         in_memory: bool = False,
     ) -> None:
+        warn_of_unknown(settings, stacklevel=3)
         parent = _SHARED_MEMORY if in_memory else None
         binref = settings.get("output_format") == "json+binref"
         if input_path is None:
@@ -136,14 +139,16 @@ class SourceServer:
         self._python = python
         self._input_path = input_path
         self._output_path = output_path or temporary_directory(self, "tesseract_output_", parent)
-        self._settings = {
-            "debug": True,
-            "debugpy_port": 0,  # none: it would be code execution for whoever reaches it
-            **settings,
-            "api_path": api_path,
-            "input_path": self._input_path,
-            "output_path": self._output_path,
-        }
+        self._variables = as_variables(
+            {
+                "debug": True,
+                "debugpy_port": 0,  # none: it would be code execution for whoever reaches it
+                **settings,
+                "api_path": api_path,
+                "input_path": self._input_path,
+                "output_path": self._output_path,
+            }
+        )
         self._startup_timeout = seconds("startup_timeout", startup_timeout)
         self._timeout = timeout
         # The path of a Unix socket holds 107 bytes (unix(7)); a batch system's TMPDIR may leave too few of them.
@@ -202,7 +207,7 @@ class SourceServer:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | {f"TESSERACT_{key.upper()}": _as_env(v) for key, v in self._settings.items()},
+                    env=os.environ | self._variables,
                     pass_fds=[watched],
                 )
         except OSError as error:
@@ -241,7 +246,3 @@ class SourceServer:
 
 def _local(path: str | Path | None) -> Path | None:
     return None if path is None or is_url(path) else Path(path)
-
-
-def _as_env(value: Any) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)

@@ -17,7 +17,7 @@ from tesseract_core.client.encoding import check_gpu_transport
 
 from tesseract.backends.spec import ContainerSpec, GpuRequest, Mount, NetworkAttachment, PortBinding, UserMapping
 from tesseract.errors import InvalidValue
-from tesseract.serving import labels
+from tesseract.serving import labels, runtime_settings
 from tesseract.serving.checks import check_kept, engine_name, engine_words
 from tesseract.serving.requests import ContainerRequest, RunRequest, ServeRequest
 from tesseract.serving.volumes import check_unique, parse_volume
@@ -93,7 +93,7 @@ def serve_spec(request: ServeRequest, image: str, name: str, host: Host) -> Cont
     debugger_port = _debugger_port(request, host, on_host)
 
     env = _environment(request)
-    env |= {_runtime_variable(key): _as_env(value) for key, value in request.runtime_config.items()}
+    env |= runtime_settings.as_variables(request.runtime_config)
     env |= _option_variables(request)
     env[_GPU_TRANSPORT] = _gpu_transport(request.gpu_transport, env)
     env["TESSERACT_ALLOWED_HOSTS"] = ",".join(_allowed_hosts(request, name, network, host, env))
@@ -273,16 +273,6 @@ def _readable(request: RunRequest, payload: Payload) -> dict[str, str]:
     return env
 
 
-def _runtime_variable(key: str) -> str:
-    return f"TESSERACT_{key.upper()}"
-
-
-def _as_env(value: object) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return str(value)
-
-
 def _gpu_transport(chosen: str | None, env: Mapping[str, str]) -> str:
     chosen = chosen or env.get(_GPU_TRANSPORT) or "none"
     try:
@@ -321,7 +311,7 @@ def _debugger_port(request: ServeRequest | RunRequest, host: Host, on_host: bool
 def _chosen(request: ServeRequest | RunRequest, what: str) -> str | None:
     env = dict(request.environment)
     if isinstance(request, ServeRequest):
-        env |= {_runtime_variable(key): _as_env(value) for key, value in request.runtime_config.items()}
+        env |= runtime_settings.as_variables(request.runtime_config)
     return env.get(f"TESSERACT_RUNTIME_DEBUGPY_{what}") or env.get(f"TESSERACT_DEBUGPY_{what}")
 
 
