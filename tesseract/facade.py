@@ -13,7 +13,7 @@ from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec, GpuRequest, ImageInfo, Mount
 from tesseract.deadline import Deadline
 from tesseract.errors import ContainerError, EngineTimeout, ImageNotFound, NetworkNotFound, NotFound
-from tesseract.serving import address, labels, lookup, networks, paths, plan
+from tesseract.serving import address, labels, limits, lookup, networks, paths, plan
 from tesseract.serving.checks import engine_name
 from tesseract.serving.values import text, texts, variables, words
 from tesseract.serving.volumes import check_sources
@@ -221,6 +221,7 @@ class Containers:
             remove=not detach,
         )
         check_sources(spec.mounts)
+        limits.warn_if_ignored(self._backend, spec.memory)
         with networks.present(self._backend, spec.network, keep=detach):
             if detach:
                 return Container(self._backend.start(spec), self._backend)

@@ -30,6 +30,9 @@ class Backend(Protocol):
     def report(self) -> EngineInfo:
         """The same with storage driver, network backend and the engine's full report in `raw`; slow."""
 
+    def limits_memory(self) -> bool:
+        """Whether a memory limit of a container is enforced; true also where that cannot be found out. Slow."""
+
     def close(self) -> None:
         """Give back connections. A service that was started on demand ends by itself when idle."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tesseract.backends.base import Backend, ByteSink
 from tesseract.backends.spec import ContainerInfo
-from tesseract.serving import data, networks, paths, payload, plan, ports
+from tesseract.serving import data, limits, networks, paths, payload, plan, ports
 from tesseract.serving.lookup import engine, find_image
 from tesseract.serving.requests import RunRequest, RunResult
 from tesseract.serving.testcase import with_test_defaults
@@ -49,6 +49,7 @@ def _run(
         check_sources(spec.mounts)
         backend = engine(backend)
         image = find_image(backend, request.image)
+        limits.warn_if_ignored(backend, spec.memory)
         with networks.present(backend, spec.network, keep=False):
             if request.debugger:
                 logger.info("Waiting for a debugger at 127.0.0.1:%s ...", host.debugger_port)

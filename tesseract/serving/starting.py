@@ -15,7 +15,7 @@ from tesseract.backends.base import Backend
 from tesseract.backends.spec import ContainerInfo, ContainerSpec, NetworkAttachment
 from tesseract.deadline import Deadline
 from tesseract.errors import PortInUse, StartupFailed, UserError
-from tesseract.serving import checks, data, labels, lookup, networks, paths, plan, ports, readiness
+from tesseract.serving import checks, data, labels, limits, lookup, networks, paths, plan, ports, readiness
 from tesseract.serving.address import Address, address_of, reachable_ip
 from tesseract.serving.requests import Served, ServeRequest
 from tesseract.serving.signals import uninterrupted
@@ -47,10 +47,14 @@ def _serve(request: ServeRequest, output: Output | None, backend: Backend | None
         request = replace(request, token=secrets.token_urlsafe(32))
     network = plan.parse_network(request.network, request.network_alias)
     _check_reachable(request, network)
+    warned = False
     for port in _host_ports(request, network):
         spec = data.labelled(_plan(request, network, port), request, output)
         backend = lookup.engine(backend)
         image = lookup.find_image(backend, request.image, deadline)
+        if not warned:
+            limits.warn_if_ignored(backend, request.memory)
+            warned = True
         try:
             return _start(request, replace(spec, image=image.id), backend, deadline)
         except PortInUse:

@@ -281,3 +281,17 @@ def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.05)
+
+
+LIMIT = """
+from pathlib import Path
+for name in ("memory.max", "memory/memory.limit_in_bytes"):
+    if (path := Path("/sys/fs/cgroup", name)).exists():
+        print(path.read_text().strip())
+"""
+
+
+def test_whether_a_memory_limit_is_enforced(backend: Backend, python: Python) -> None:
+    out = bytearray()
+    assert backend.run(python(LIMIT, memory="256m"), out.extend, lambda data: None)[0] == 0
+    assert backend.limits_memory() == (str(256 << 20) in out.decode().split())

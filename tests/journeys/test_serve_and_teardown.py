@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from support.engine import podman, snapshot
 
+from tesseract.backends.select import get_backend
+
 pytestmark = pytest.mark.needs_engine("podman")
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -201,6 +203,15 @@ def test_output_files_belong_to_the_caller(tesseract_cli: Cli, image: str, tmp_p
 
 def test_skip_health_check(tesseract_cli: Cli, image: str) -> None:
     assert tesseract_cli("serve", "--skip-health-check", image).returncode == 0
+
+
+def test_a_memory_limit_that_is_ignored_is_said_once(tesseract_cli: Cli, image: str) -> None:
+    expected = 0 if get_backend("podman").limits_memory() else 1
+    for command in (["serve", "--skip-health-check", image], ["run", image, "health"]):
+        done = tesseract_cli(*command, "--memory", "1g")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("The memory limit of 1g has no effect") == expected
+        assert "no effect" not in tesseract_cli(*command).stderr
 
 
 def test_raw_engine_arguments(tesseract_cli: Cli, image: str) -> None:

@@ -66,6 +66,9 @@ class DockerBackend(RestBackend):
     def report(self) -> EngineInfo:
         return self.info()
 
+    def limits_memory(self) -> bool:
+        return bool(self.info().raw.get("MemoryLimit", True))
+
     # ---- images ----------------------------------------------------------------------------------------------------
     def build(self, spec: BuildSpec, on_line: LineSink) -> str:
         return builds.build(self.endpoint, spec, on_line)

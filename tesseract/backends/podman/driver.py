@@ -61,6 +61,13 @@ class PodmanBackend(RestBackend):
             raw=raw,
         )
 
+    def limits_memory(self) -> bool:
+        if not self.info().rootless:
+            return True
+        host = self.report().raw.get("host") or {}
+        controllers = host.get("cgroupControllers", ("memory",))  # absent: unknown
+        return host.get("cgroupVersion") != "v1" and "memory" in (controllers or ())
+
     def _is_rootless(self) -> bool:
         """Who runs the command line runs the engine; only one elsewhere has to be asked (a quarter of a second)."""
         if not self.endpoint.remote and len(self.endpoint.executable) == 1:
