@@ -93,6 +93,7 @@ def serve(
     startup_timeout: float | None = DEFAULT_STARTUP_TIMEOUT,
     socket: bool = False,
     token: str | None = None,
+    shm_size: str | None = None,
 ) -> tuple[str, Container]:
     """Serve a Tesseract image; it stays up until `teardown`.
 
@@ -128,6 +129,7 @@ def serve(
             num_workers=num_workers,
             user=user,
             memory=memory,
+            shm_size=shm_size,
             input_path=resolved(input_path),
             output_path=resolved(output_path),
             output_format=output_format,
@@ -179,6 +181,7 @@ def run_tesseract(
     docker_args: Sequence[str] | None = None,
     debug: bool = False,
     stream_logs: bool | LogSink = False,
+    shm_size: str | None = None,
 ) -> tuple[str, str]:
     """Run one command of a Tesseract (`apply`, `check`, ...) in a container that is removed afterwards.
 
@@ -191,7 +194,8 @@ def run_tesseract(
         docker_args: Raw arguments for the engine.
         debug: Wait until a debugger attaches.
         stream_logs: `True` prints what the Tesseract writes to its stderr live on ours, a callable gets each line.
-        volumes, gpus, environment, network, user, memory, input_path, output_path, output_format: As in `serve`.
+        volumes, gpus, environment, network, user, memory, shm_size: As in `serve`.
+        input_path, output_path, output_format: As in `serve`.
 
     Returns:
         What the command wrote to stdout and to stderr. If output could not be uploaded, a warning says where it is.
@@ -216,6 +220,7 @@ def run_tesseract(
         network=network,
         user=user,
         memory=memory,
+        shm_size=shm_size,
         input_path=resolved(input_path),
         output_path=resolved(output_path),
         output_format=output_format,

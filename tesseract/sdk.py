@@ -55,6 +55,7 @@ class Tesseract(_Client):
         debugger: bool = False,
         socket: bool = False,
         token: str | None = None,
+        shm_size: str | None = None,
     ) -> Self:
         """A Tesseract in a container of its own, which starts with `serve()` or `with` and goes with this object.
 
@@ -73,6 +74,8 @@ class Tesseract(_Client):
             num_workers: Processes that run user code; as many calls are served at once.
             user: `UID[:GID]` inside the container; the caller's own by default.
             memory: Limit in engine syntax (`512m`).
+            shm_size: Size of its `/dev/shm` in the same syntax, 64 MiB by default: for code that shares memory between
+                processes, as data loaders do.
             input_path: Directory that the Tesseract reads from, mounted read-only; a URL is fetched first.
             output_path: Directory for runs, logs and output files; by default a temporary one that goes with this
                 object. To a URL, each run is uploaded after its call, and what is left at teardown.
@@ -108,6 +111,7 @@ class Tesseract(_Client):
             num_workers=num_workers,
             user=user,
             memory=memory,
+            shm_size=shm_size,
             input_path=resolved(input_path),
             output_path=resolved(output_path),
             output_format=output_format,

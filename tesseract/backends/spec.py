@@ -93,6 +93,7 @@ class ContainerSpec:
         env: Environment variables.
         labels: Ownership labels (`org.tesseract.*`).
         memory: Limit in engine syntax (`512m`).
+        shm_size: Size of `/dev/shm` in engine syntax; the engine's choice (64 MiB) if not given.
         read_only_root: Read-only root file system (with writable /tmp and HOME).
         raw_args: Engine arguments of the user, appended last; where there are any, the container is created by the
             engine's executable instead of its API.
@@ -111,6 +112,7 @@ class ContainerSpec:
     user: UserMapping | None = None
     gpus: GpuRequest | None = None
     memory: str | None = None
+    shm_size: str | None = None
     read_only_root: bool = False
     entrypoint: tuple[str, ...] | None = None
     extra_hosts: Mapping[str, str] = field(default_factory=dict)

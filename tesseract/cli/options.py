@@ -87,6 +87,10 @@ class ContainerOptions:
         str | None,
         Parameter(name=["--memory", "-m"], metavar="LIMIT", group=CONTAINER, help="Memory limit, like 512m or 2g."),
     ] = None
+    shm_size: Annotated[
+        str | None,
+        Parameter(metavar="SIZE", group=CONTAINER, help="Size of its /dev/shm, like 1g; 64m by default."),
+    ] = None
     user: Annotated[
         str | None,
         Parameter(

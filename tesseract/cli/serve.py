@@ -100,6 +100,7 @@ def serve(
             user=options.user,
             userns=options.userns,
             memory=options.memory,
+            shm_size=options.shm_size,
             input_path=options.input_path,
             output_path=options.output_path,
             output_format=options.output_format,

@@ -35,6 +35,15 @@ def check_server(request: ServeRequest) -> None:
         raise InvalidValue("Invalid token: must be one or more ASCII characters without spaces; auto makes one.")
 
 
+def check_size(what: str, text: str | None, *, zero: bool = False) -> None:
+    """Raises: InvalidValue if it is no number of bytes with an optional unit, or 0 unless `zero` is allowed."""
+    if text is None:
+        return
+    number = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)[bkmgBKMG]?", text)
+    if number is None or not (zero or float(number[1])):
+        raise InvalidValue(f"Invalid {what} '{text}': must be a number and a unit, like 512m or 2g.")
+
+
 def check_kept(output_file: str, output_dir: str, mounts: Sequence[Mount]) -> None:
     """Raises: InvalidValue if the result would be written to a place that goes with the container."""
     path = posixpath.normpath(posixpath.join(output_dir, output_file))

@@ -18,7 +18,7 @@ from tesseract_core.client.encoding import check_gpu_transport
 from tesseract.backends.spec import ContainerSpec, GpuRequest, Mount, NetworkAttachment, PortBinding, UserMapping
 from tesseract.errors import InvalidValue
 from tesseract.serving import labels, runtime_settings
-from tesseract.serving.checks import check_kept, engine_name, engine_words
+from tesseract.serving.checks import check_kept, check_size, engine_name, engine_words
 from tesseract.serving.requests import ContainerRequest, RunRequest, ServeRequest
 from tesseract.serving.volumes import check_unique, parse_volume
 
@@ -202,8 +202,8 @@ def parse_user(text: str | None, caller_uid: int, caller_gid: int, userns: str |
 
 
 def _common(request: ContainerRequest, host: Host, image: str, name: str) -> ContainerSpec:
-    if request.memory is not None and not re.fullmatch(r"\d+(\.\d+)?[bkmgBKMG]?", request.memory):
-        raise InvalidValue(f"Invalid memory limit '{request.memory}': must be a number and a unit, like 512m or 2g.")
+    check_size("memory limit", request.memory, zero=True)
+    check_size("size of shared memory", request.shm_size)
     raw_args = engine_words((*host.engine_args, *request.engine_args))
     return ContainerSpec(
         image=image,
@@ -212,6 +212,7 @@ def _common(request: ContainerRequest, host: Host, image: str, name: str) -> Con
         user=parse_user(request.user, host.uid, host.gid, request.userns),
         gpus=GpuRequest(tuple(request.gpus)) if request.gpus else None,
         memory=request.memory,
+        shm_size=request.shm_size,
         read_only_root=request.read_only_root,
         raw_args=raw_args,
     )

@@ -18,7 +18,7 @@ DEFAULT_STARTUP_TIMEOUT = 30.0
 
 # How the fields are read that a Python caller may pass in another type.
 _READERS: dict[str, Callable[[str, object], Any]] = {
-    **dict.fromkeys(("network", "network_alias", "user", "userns", "memory", "output_format"), values.text),
+    **dict.fromkeys(("network", "network_alias", "user", "userns", "memory", "shm_size", "output_format"), values.text),
     **dict.fromkeys(("host_ip", "port", "token", "gpu_transport", "output_file"), values.text),
     **dict.fromkeys(("volumes", "gpus", "args", "allowed_hosts", "allowed_origins"), values.texts),
     **dict.fromkeys(("input_path", "output_path"), values.path),
@@ -44,6 +44,7 @@ class ContainerRequest:
         user: `UID[:GID]` inside the container; the caller's own if not given.
         userns: `host` for the engine's default mapping, or an engine's own mode.
         memory: Limit in engine syntax (`512m`, `2g`).
+        shm_size: Size of `/dev/shm` in the same syntax; 64 MiB by default.
         input_path: Directory that appears read-only at `/tesseract/input_data`, or a URL of what is fetched into one.
         output_path: Directory (made if missing) that appears at `/tesseract/output_data`, or a URL where its files go.
         output_format: `json`, `json+base64` or `json+binref`.
@@ -62,6 +63,7 @@ class ContainerRequest:
     user: str | None = None
     userns: str | None = None
     memory: str | None = None
+    shm_size: str | None = None
     input_path: str | Path | None = None
     output_path: str | Path | None = None
     output_format: str | None = None

@@ -295,3 +295,11 @@ def test_whether_a_memory_limit_is_enforced(backend: Backend, python: Python) ->
     out = bytearray()
     assert backend.run(python(LIMIT, memory="256m"), out.extend, lambda data: None)[0] == 0
     assert backend.limits_memory() == (str(256 << 20) in out.decode().split())
+
+
+@pytest.mark.parametrize("raw", [(), ("--hostname=by-the-executable",)])
+def test_the_size_of_shared_memory(backend: Backend, python: Python, raw: tuple[str, ...]) -> None:
+    code = "import os; state = os.statvfs('/dev/shm'); print(state.f_blocks * state.f_frsize)"
+    out = bytearray()
+    assert backend.run(python(code, shm_size="100m", raw_args=raw), out.extend, lambda data: None)[0] == 0
+    assert int(out) == 100 << 20

@@ -53,6 +53,7 @@ FULL = replace(
     user=UserMapping(1000, 1000, 4242, 4243),
     gpus=GpuRequest(("all",)),
     memory="512m",
+    shm_size="1.5g",
     read_only_root=True,
     entrypoint=("python3", "-u"),
     extra_hosts={"licence": "10.0.0.1"},

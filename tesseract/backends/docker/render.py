@@ -71,6 +71,8 @@ def create_payload(
     if spec.memory:
         host["Memory"] = memory_bytes(spec.memory)
         host["MemorySwap"] = 2 * host["Memory"]
+    if spec.shm_size:
+        host["ShmSize"] = memory_bytes(spec.shm_size)
     if spec.extra_hosts:
         host["ExtraHosts"] = [f"{name}:{ip}" for name, ip in spec.extra_hosts.items()]
     if spec.read_only_root:
@@ -104,6 +106,8 @@ def create_arguments(
         words += gpus.arguments()
     if spec.memory:
         words.append(f"--memory={memory_bytes(spec.memory)}")
+    if spec.shm_size:
+        words.append(f"--shm-size={memory_bytes(spec.shm_size)}")
     words += [f"--add-host={name}:{ip}" for name, ip in spec.extra_hosts.items()]
     if spec.read_only_root:
         words.append("--read-only")

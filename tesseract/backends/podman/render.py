@@ -72,6 +72,8 @@ def create_payload(
     if spec.memory:
         limit = memory_bytes(spec.memory)
         payload["resource_limits"] = {"memory": {"limit": limit, "swap": 2 * limit}}
+    if spec.shm_size:
+        payload["shm_size"] = memory_bytes(spec.shm_size)
     if spec.extra_hosts:
         payload["hostadd"] = [f"{name}:{ip}" for name, ip in spec.extra_hosts.items()]
     if spec.read_only_root:
@@ -111,6 +113,8 @@ def create_arguments(
     words += [f"--device={name}" for name in gpus]
     if spec.memory:
         words.append(f"--memory={memory_bytes(spec.memory)}b")
+    if spec.shm_size:
+        words.append(f"--shm-size={memory_bytes(spec.shm_size)}b")
     words += [f"--add-host={name}:{ip}" for name, ip in spec.extra_hosts.items()]
     if spec.read_only_root:
         words.append("--read-only")
