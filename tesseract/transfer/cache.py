@@ -82,7 +82,7 @@ def manifest_of(entry: Path) -> Path:
 
 
 def is_complete(entry: Path) -> bool:
-    return mark_of(entry).exists()
+    return mark_of(entry).exists() and entry.is_dir()
 
 
 def entries(cache: Path | None = None) -> list[Entry]:
@@ -92,11 +92,14 @@ def entries(cache: Path | None = None) -> list[Entry]:
 
 
 def clear(cache: Path | None = None) -> int:
-    """Empty the cache. Returns the number of bytes freed."""
+    """Empty the cache; a warning says what of it could not be removed. Returns the number of bytes freed."""
     place = cache or cache_dir()
-    freed = size_of(place)
+    before = size_of(place)
     shutil.rmtree(place, ignore_errors=True)
-    return freed
+    left = size_of(place)
+    if place.exists():
+        logger.warning("Not all of %s could be removed: %s bytes are left. Check who owns it.", place, left)
+    return before - left
 
 
 def evict(cache: Path, in_use: InUse = tuple, limit: int | None = None) -> None:
@@ -142,10 +145,9 @@ def size_of(directory: Path) -> int:
 
 
 def _entry(path: Path) -> Entry:
-    url = path.parent / URL_FILE
     complete = is_complete(path)
     return Entry(
-        url=url.read_text() if url.exists() else "",
+        url=_url(path.parent / URL_FILE),
         path=path,
         size=_noted_size(path) or size_of(path) + size_of(parts_of(path)),
         used=datetime.fromtimestamp(_used(path)).isoformat(timespec="seconds"),
@@ -153,9 +155,19 @@ def _entry(path: Path) -> Entry:
     )
 
 
+def _url(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as problem:
+        logger.warning("%s is damaged and passed over: %s", file, problem)
+        return ""
+
+
 def _noted_size(entry: Path) -> int:
     try:
-        return int(mark_of(entry).read_text())
+        return max(0, int(mark_of(entry).read_text()))
     except (OSError, ValueError):
         return 0
 
@@ -180,6 +192,6 @@ def _remove(entry: Path) -> bool:
             for path in (entry, parts_of(entry)):
                 shutil.rmtree(path, ignore_errors=True)
             manifest_of(entry).unlink(missing_ok=True)
-            return True
+            return not entry.exists()
     except OSError:  # it is gone, or not ours
         return False

@@ -56,11 +56,11 @@ def download(fs: Any, url: str, file: RemoteFile, target: Path, on_bytes: Callab
     got = target.stat().st_size if file.version and file.size is not None and target.exists() else 0
     if got and got == file.size:
         return
-    with _explained(url):
+    with _explained(fs, url):
         source, got = _opened(fs, file, got)
     with source, target.open("ab" if got else "wb") as sink:
         while True:
-            with _explained(url):
+            with _explained(fs, url):
                 on_bytes(got)
                 chunk = source.read(_CHUNK)
             if not chunk:
@@ -82,8 +82,8 @@ def _opened(fs: Any, file: RemoteFile, start: int) -> tuple[Any, int]:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def _explained(fs: Any, url: str) -> Iterator[None]:
     try:
         yield
     except Exception as problem:  # every file system has errors of its own
-        raise TransferError(reason(problem, url)) from cause(problem, url)
+        raise TransferError(reason(problem, url, fs)) from cause(problem, url)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -33,6 +34,8 @@ from tesseract.transfer.cache import (
 from tesseract.transfer.download import download, in_groups, together
 from tesseract.transfer.progress import OnProgress
 from tesseract.transfer.remote import RemoteFile, TransferError, listing, open_url, without_credentials
+
+logger = logging.getLogger("tesseract")
 
 
 def fetch(url: str, on_progress: OnProgress | None = None, cache: Path | None = None, in_use: InUse = tuple) -> Path:
@@ -100,7 +103,7 @@ class _Fetch:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(home):
             (home / URL_FILE).write_text(without_credentials(self._url))
-            if not mark.exists():
+            if not is_complete(self._entry):
                 self._fill(_previous(home))
                 manifest = {file.name: [file.size, file.version] for file in self._files}
                 manifest_of(self._entry).write_text(json.dumps(manifest))
@@ -165,17 +168,23 @@ class _Fetch:
 
 def _previous(home: Path) -> Path | None:
     """The newest complete snapshot, whose unchanged files need not be fetched again."""
-    marks = sorted(home.glob("*.complete"), key=lambda mark: mark.stat().st_mtime)
+    marks = [mark for mark in home.glob("*.complete") if mark.with_suffix("").is_dir()]
+    marks.sort(key=lambda mark: mark.stat().st_mtime)
     return marks[-1].with_suffix("") if marks else None
 
 
 def _manifest(entry: Path | None) -> dict[str, Any]:
     if entry is None:
         return {}
+    place = manifest_of(entry)
     try:
-        return dict(json.loads(manifest_of(entry).read_text()))
-    except (OSError, ValueError):
-        return {}
+        found = json.loads(place.read_text())
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        return found
+    logger.warning("%s is damaged and passed over: unchanged files are fetched again.", place)
+    return {}
 
 
 def _linked(source: Path, target: Path) -> bool:

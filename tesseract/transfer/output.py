@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -84,16 +83,33 @@ class Output:
 
     @classmethod
     def at(cls, directory: Path) -> Self | None:
-        """The output that `make` made at `directory`; None if it is gone, uploaded by somebody."""
+        """The output that `make` made at `directory`; None if it is gone or its record is damaged.
+
+        A damaged record is named in a warning: what is in the directory stays there.
+        """
+        record = _record(directory)
         try:
-            url, *sent = _record(directory).read_text().splitlines()
-            output = cls(directory, json.loads(url))
-        except (OSError, ValueError):
+            with untrusted.open_regular(record.parent, record.name) as file:
+                url, *sent = [_parsed(line) for line in file]
+            if not isinstance(url, str):
+                raise ValueError
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError):
+            logger.warning(
+                "%s is damaged, so that nothing is known of where the output in %s belongs. Copy what you need of it, "
+                "then remove both.",
+                record,
+                directory,
+            )
+            return None
+        output = cls(directory, url)
         for line in sent:
-            with suppress(ValueError):  # whoever wrote it was killed
-                name, size, mtime = json.loads(line)
-                output._sent[name] = size, mtime
+            match line:
+                case [str(name), int(size), int(mtime)]:
+                    output._sent[name] = size, mtime
+                case _:  # whoever wrote it was killed; that file is sent again
+                    pass
         return output
 
     @classmethod
@@ -197,6 +213,14 @@ class Output:
         self._sent[name] = seen = _version(state)
         with _record(self.directory).open("a") as record:
             record.write(json.dumps([name, *seen]) + "\n")
+
+
+def _parsed(line: bytes) -> object:
+    """A line of a record; None if it is no JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _record(directory: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from tesseract.errors import InvalidValue, UserError
-from tesseract.transfer import web
+from tesseract.transfer import s3, web
 
+logger = logging.getLogger("tesseract")
+
+_SILENT = logging.NullHandler()
 _VERSIONS = ("ETag", "etag", "mtime", "modify", "LastModified", "Last-Modified")
 _CONNECTED = ("ftp", "sftp", "ssh")
 _DEEPEST = 32  # levels of directories; what is deeper is a loop of links
@@ -74,6 +78,8 @@ def open_url(url: str) -> tuple[Any, str]:
         raise TransferError(f"'{without_credentials(url)}' cannot be reached: {reason(problem, url)}.") from cause(
             problem, url
         )
+    # What goes wrong is said by us; without a handler, Python would print aiobotocore's tracebacks.
+    logging.getLogger("aiobotocore").addHandler(_SILENT)
     fs.invalidate_cache()  # of listings
     return fs, str(path) if web.is_web(url) else str(path).rstrip("/")
 
@@ -87,7 +93,7 @@ def listing(fs: Any, root: str, url: str) -> list[RemoteFile]:
     try:
         files = [_file(*found) for found in _found(fs, root)]
     except Exception as problem:  # every file system has errors of its own
-        raise TransferError(f"'{without_credentials(url)}' cannot be read: {reason(problem, url)}.") from cause(
+        raise TransferError(f"'{without_credentials(url)}' cannot be read: {reason(problem, url, fs)}.") from cause(
             problem, url
         )
     if not files:
@@ -109,7 +115,7 @@ def _found(fs: Any, root: str) -> Iterable[Found]:
             infos = pool.map(fs.info, [path for _, path in pages])
             return [(*found, info) for found, info in zip(pages, infos, strict=True)]
     try:
-        everything = fs.find(root, detail=True) if has_no_directories(fs) else dict(_walk(fs, root))
+        everything = fs.find(root, detail=True) if has_no_directories(fs) else _walked(fs, root)
     except NotADirectoryError:
         everything = {}
     if not everything and fs.isfile(root):
@@ -132,17 +138,31 @@ def _pages(fs: Any, page: str, prefix: str = "", depth: int = 0) -> Iterator[tup
             yield prefix + name, url
 
 
-def _walk(fs: Any, directory: str, depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Like `fs.find`, which passes over what it cannot read."""
+def _walked(fs: Any, root: str) -> dict[str, dict[str, Any]]:
+    """Like `fs.find`, which passes over what it cannot read. A warning names what is neither file nor directory."""
+    odd: list[str] = []
+    found = dict(_walk(fs, root, odd))
+    if odd:
+        names = [path.removeprefix(root).lstrip("/") for path in odd[:5]]
+        more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
+        logger.warning(
+            "Left out, as neither file nor directory (links that lead nowhere?): %s%s", ", ".join(names), more
+        )
+    return found
+
+
+def _walk(fs: Any, directory: str, odd: list[str], depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
     _check_depth(depth, directory)
     for info in fs.ls(directory, detail=True):
         path = info["name"]
         if path.rstrip("/") == directory:
             continue
         if info["type"] == "directory" or (info["type"] != "file" and fs.isdir(path)):
-            yield from _walk(fs, path, depth + 1)
+            yield from _walk(fs, path, odd, depth + 1)
         elif info["type"] == "file" or fs.isfile(path):
             yield path, info
+        else:
+            odd.append(path)
 
 
 def _check_depth(depth: int, place: str) -> None:
@@ -189,14 +209,23 @@ def without_credentials(url: str) -> str:
     return url.partition("?")[0]
 
 
-def reason(problem: BaseException, url: str = "") -> str:
-    """One line for whatever a file system raised, without the credentials that `url` may carry."""
+def reason(problem: BaseException, url: str = "", fs: Any = None) -> str:
+    """One line for whatever a file system raised, without the credentials that `url` may carry.
+
+    Args:
+        problem: What was raised.
+        url: Where.
+        fs: The file system, if there is one: it knows which credentials were refused.
+    """
+    if (refused := s3.refusal(problem, fs)) is not None:
+        return _shortened(refused)
     # fsspec calls everything that is wrong with an HTTP answer a missing file; the cause knows better.
     below = problem.__cause__ if isinstance(problem, FileNotFoundError) else None
     answer = next((error for error in (problem, below) if hasattr(error, "status")), None)
     status = getattr(answer, "status", None)
-    if isinstance(problem, PermissionError) or status in (401, 403):
-        return "access denied; check your credentials"
+    if status in (401, 403):
+        words = f"{status} {getattr(answer, 'message', '')}".rstrip()
+        return f"access denied, the server answers {words}; check your credentials (~/.netrc, or those in the URL)"
     silent = below is not None and web.is_failure(below)
     if status in (404, 410) or (status is None and isinstance(problem, FileNotFoundError) and not silent):
         return "it does not exist"
@@ -211,6 +240,12 @@ def reason(problem: BaseException, url: str = "") -> str:
     text = re.sub(r"[\w.+-]+://[^\s'\"]+", lambda found: without_credentials(found[0]), text)
     for password in _passwords(url):
         text = text.replace(password, "***")
+    if isinstance(problem, PermissionError):
+        text = f"access denied: {text.rstrip('.')}; check your credentials"
+    return _shortened(text)
+
+
+def _shortened(text: str) -> str:
     return (text if len(text) < 400 else f"{text[:400]}…").rstrip(".")
 
 

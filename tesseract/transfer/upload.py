@@ -58,6 +58,7 @@ def upload(
         InvalidValue: No such kind of URL.
         TransferError: Not all could be uploaded; says where the local copy is.
     """
+    fs = None
     unfit: list[str] = []
     names = only if only is not None else (file.name for file in untrusted.files(directory, sys.maxsize))
     states = _look_at(directory, sorted(names), unfit)
@@ -76,7 +77,7 @@ def upload(
         if unfit:
             raise TransferError("; ".join(unfit))
     except Exception as problem:  # every file system has errors of its own
-        why = str(problem).rstrip(".") if isinstance(problem, TransferError) else reason(problem, url)
+        why = str(problem).rstrip(".") if isinstance(problem, TransferError) else reason(problem, url, fs)
         raise TransferError(
             f"The output could not be uploaded to '{without_credentials(url)}': {why}. "
             f"Nothing is lost: it is in {directory}; `tesseract uploads --retry` tries again."

@@ -150,6 +150,35 @@ def test_a_record_that_was_cut_short(s3: Any) -> None:
     assert leftovers() == []
 
 
+def test_lines_of_a_record_that_are_none_are_passed_over(s3: Any) -> None:
+    output = Output.make("s3://out/odd-lines")
+    write(output, a="1", b="2")
+    output.upload()
+    record = output.directory.with_suffix(".uploads")
+    url, *sent = record.read_bytes().splitlines(keepends=True)
+    odd = [b"9\n", b"[]\n", b'["a", "b", "c"]\n', b"null\n", b"\xff\n", b"[" * 100_000 + b"\n", b"\n"]
+    record.write_bytes(b"".join([url, *odd, *sent, *odd]))
+    (found,) = Output.all()
+    assert found.waiting() == {}
+    found.finish()
+
+
+@pytest.mark.parametrize("content", [b"", b"5\n", b"[]\n9\n", b"\xff\n", None])
+def test_a_damaged_record_is_named_and_hides_no_other(
+    s3: Any, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    damaged, other = Output.make("s3://out/damaged"), Output.make("s3://out/other")
+    record = damaged.directory.with_suffix(".uploads")
+    if content is None:
+        record.unlink()
+        os.mkfifo(record)
+    else:
+        record.write_bytes(content)
+    assert [item.directory for item in Output.all()] == [other.directory]
+    assert f"{record} is damaged" in caplog.text
+    assert damaged.directory.is_dir()
+
+
 def test_output_that_was_left_behind_is_found(s3: Any) -> None:
     output = Output.make("s3://out/left")
     write(output, log="hello")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from support.stores import Quiet, ftp_server, http_server, s3_server
 
 from tesseract.errors import InvalidValue, UserError
 from tesseract.transfer import download as downloading
-from tesseract.transfer.cache import clear, entries, evict, mark_of
+from tesseract.transfer.cache import clear, entries, evict, manifest_of, mark_of
 from tesseract.transfer.fetch import fetch
 from tesseract.transfer.remote import TransferError, is_url, open_url, without_credentials
 from tesseract.transfer.upload import upload
@@ -270,6 +271,49 @@ def test_the_cache_can_be_looked_at_and_cleared(s3: str, tmp_path: Path) -> None
     assert (entry.url, entry.path, entry.size, entry.complete) == (f"{s3}/seen", path, 1000, True)
     assert clear(tmp_path) >= 1000
     assert entries(tmp_path) == []
+
+
+def test_damaged_files_of_the_cache_are_named_and_passed_over(
+    s3: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fs, _ = open_url(s3)
+    fs.pipe_file("data/damaged/a", b"one")
+    entry = fetch(f"{s3}/damaged", cache=tmp_path)
+    fs.pipe_file("data/damaged/b", b"two")
+    for number, content in enumerate((b"5", b"[1]", b"\xff", b"[" * 100_000)):
+        manifest_of(entry).write_bytes(content)
+        fs.pipe_file(f"data/damaged/{number}", b"more")
+        fetched = fetch(f"{s3}/damaged", cache=tmp_path)
+        assert (fetched / "a").read_bytes() == b"one"
+        assert f"{manifest_of(entry)} is damaged" in caplog.text
+        caplog.clear()
+        shutil.rmtree(fetched)
+        mark_of(fetched).unlink()
+    (entry.parent / "url").write_bytes(b"\xff")
+    mark_of(entry).write_text("-5")
+    (tmp_path / "5").write_text("5")
+    (found,) = entries(tmp_path)
+    assert (found.url, found.size) == ("", 3)
+    assert f"{entry.parent / 'url'} is damaged" in caplog.text
+    evict(tmp_path, limit=0)
+
+
+def test_a_snapshot_that_was_deleted_by_hand_is_fetched_again(s3: str, tmp_path: Path) -> None:
+    entry = fetch(f"{s3}/set", cache=tmp_path)
+    shutil.rmtree(entry)
+    assert _tree(fetch(f"{s3}/set", cache=tmp_path)) == {"a.json": b"[1, 2]", "deep/b.json": b"[3]"}
+
+
+def test_what_is_neither_file_nor_directory_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "data/deep").mkdir(parents=True)
+    (tmp_path / "data/file").write_text("x")
+    (tmp_path / "data/deep/dangling").symlink_to("../.git/annex/objects/x")
+    os.mkfifo(tmp_path / "data/pipe")
+    entry = fetch(f"file://{tmp_path}/data", cache=tmp_path / "cache")
+    assert _tree(entry) == {"file": b"x"}
+    assert "Left out, as neither file nor directory" in caplog.text
+    assert "deep/dangling" in caplog.text
+    assert "pipe" in caplog.text
 
 
 def test_a_server_that_tells_no_version_is_always_asked_again(tmp_path: Path) -> None:
