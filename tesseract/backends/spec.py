@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+LOG_MEGABYTES = 64
+"""How much of a container's output an engine keeps (1 MB: 1,000,000 bytes), so that a server cannot fill the disk."""
+
 # ---- what is asked of an engine -------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tesseract.backends.base import Backend
-from tesseract.backends.spec import ContainerSpec, Mount, PortBinding
+from tesseract.backends.spec import LOG_MEGABYTES, ContainerSpec, Mount, PortBinding
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, ContainerNotFound, EngineTimeout, ImageNotFound, NameInUse, PortInUse
 
@@ -303,3 +303,23 @@ def test_the_size_of_shared_memory(backend: Backend, python: Python, raw: tuple[
     out = bytearray()
     assert backend.run(python(code, shm_size="100m", raw_args=raw), out.extend, lambda data: None)[0] == 0
     assert int(out) == 100 << 20
+
+
+CHATTER = """
+import sys, time
+for number in range(12_000):
+    print(number, "x" * 8_000)
+print("the end")
+time.sleep(600)
+"""
+
+
+def test_the_log_is_bounded(backend: Backend, python: Python) -> None:
+    info = backend.start(python(CHATTER))
+    end = time.monotonic() + 120
+    while not (log := backend.logs(info.id)).endswith(b"the end\n"):
+        assert time.monotonic() < end
+        time.sleep(1)
+    assert len(log) < (LOG_MEGABYTES + 1) * 1_000_000 < 12_000 * 8_000
+    numbers = [int(line.split()[0]) for line in log.splitlines()[1:-1]]
+    assert numbers == list(range(numbers[0], 12_000)), "of what is kept, nothing is missing"

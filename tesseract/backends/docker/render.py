@@ -11,11 +11,14 @@ from typing import Any
 from tesseract.backends import variables
 from tesseract.backends.docker.gpus import DeviceRequest
 from tesseract.backends.docker.identity import identity
-from tesseract.backends.spec import ContainerSpec, Mount, NetworkAttachment
+from tesseract.backends.spec import LOG_MEGABYTES, ContainerSpec, Mount, NetworkAttachment
 from tesseract.backends.text import memory_bytes
 
 _WRITABLE = ("/tmp", "/var/tmp", "/run")
 _TMPFS = "mode=1777"
+# The newest half is there in any case.
+_LOG_DRIVER = "json-file"
+_LOG_OPTIONS = {"max-size": f"{LOG_MEGABYTES // 2}m", "max-file": "2"}
 
 
 def create_payload(
@@ -40,6 +43,7 @@ def create_payload(
         "Binds": [_bind(mount) for mount in spec.mounts if mount.kind != "tmpfs" and mount.options],
         "Tmpfs": _tmpfs(spec),
         "AutoRemove": spec.remove,
+        "LogConfig": {"Type": _LOG_DRIVER, "Config": _LOG_OPTIONS},
     }
     payload: dict[str, Any] = {
         "Image": spec.image,
@@ -87,6 +91,8 @@ def create_arguments(
     who = identity(spec.user, rootless, groups)
     words = ["create", f"--name={spec.name}", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
     words.append(f"--stop-timeout={spec.stop_timeout}")
+    if not any(word.split("=")[0] == "--log-driver" for word in spec.raw_args):  # which may not know our options
+        words += [f"--log-driver={_LOG_DRIVER}", *(f"--log-opt={name}={value}" for name, value in _LOG_OPTIONS.items())]
     words += variables.words(spec.env)
     words += [f"--label={name}={value}" for name, value in spec.labels.items()]
     if who.user:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tesseract.backends import variables
 from tesseract.backends.podman.identity import Identity, identity
-from tesseract.backends.spec import ContainerSpec, Mount, NetworkAttachment
+from tesseract.backends.spec import LOG_MEGABYTES, ContainerSpec, Mount, NetworkAttachment
 from tesseract.backends.text import memory_bytes
 
 KEEP_GROUPS = "run.oci.keep_original_groups"
@@ -49,7 +49,7 @@ def create_payload(
         "cap_drop": ["ALL"],
         "no_new_privileges": True,
         "stop_timeout": spec.stop_timeout,
-        "log_configuration": {"driver": log_driver},
+        "log_configuration": _log_payload(log_driver),
         "mounts": [_mount_payload(mount) for mount in _mounts(spec) if mount.kind != "volume"],
         "volumes": [_volume_payload(mount) for mount in spec.mounts if mount.kind == "volume"],
         **_network_payload(spec.network),
@@ -94,7 +94,11 @@ def create_arguments(
     """The words after the executable: `create ... RAW... IMAGE COMMAND`. Arguments as in `create_payload`."""
     who = identity(spec.user, rootless, has_groups)
     words = ["create", f"--name={spec.name}", "--pull=never", "--init", "--cap-drop=all"]
-    words += ["--security-opt=no-new-privileges", f"--stop-timeout={spec.stop_timeout}", f"--log-driver={log_driver}"]
+    words += [
+        "--security-opt=no-new-privileges",
+        f"--stop-timeout={spec.stop_timeout}",
+        *_log_arguments(spec, log_driver),
+    ]
     words += variables.words(spec.env)
     words += [f"--label={name}={value}" for name, value in spec.labels.items()]
     if who.user:
@@ -123,6 +127,16 @@ def create_arguments(
     if spec.entrypoint is not None:
         words.append(f"--entrypoint={json.dumps(list(spec.entrypoint))}")
     return [*words, *spec.raw_args, spec.image, *spec.command]
+
+
+def _log_payload(driver: str) -> dict[str, Any]:
+    return {"driver": driver, **({} if driver == "none" else {"size": LOG_MEGABYTES * 1_000_000})}
+
+
+def _log_arguments(spec: ContainerSpec, driver: str) -> list[str]:
+    if driver == "none" or any(word.split("=")[0] == "--log-driver" for word in spec.raw_args):
+        return [f"--log-driver={driver}"]  # the user's own may not know our option
+    return [f"--log-driver={driver}", f"--log-opt=max-size={LOG_MEGABYTES}mb"]
 
 
 def _mounts(spec: ContainerSpec) -> list[Mount]:
