@@ -48,6 +48,7 @@ class Container:
         host_debugpy_port: Port on this host where a debugger can attach, as text, or None.
         docker_network_ips: Named network → address there, or None.
         url: Base URL for clients on this host, or None.
+        socket: Path of its Unix socket on this host, or None.
     """
 
     def __init__(self, info: ContainerInfo, backend: Backend | None = None) -> None:
@@ -66,6 +67,7 @@ class Container:
         self.host_debugpy_port = _text(_debugger_port(info))
         self.docker_network_ips = dict(info.networks) or None
         self.url = where.url
+        self.socket = where.socket
 
     @property
     def _engine(self) -> Backend:

@@ -64,6 +64,7 @@ def run(
             help="Options for the command, as one shell-quoted text.",
         ),
     ] = None,
+    exit_code: Annotated[bool, switch(group=RUNTIME, help="Of `test`: end with 1 unless the case passed.")] = False,
     profiling: Annotated[bool, switch(group=RUNTIME, help="Profile the call.")] = False,
     tracing: Annotated[bool, switch(group=RUNTIME, help="Log inputs and outputs.")] = False,
     debug: Annotated[bool, switch(group=RUNTIME, help="Wait for a debugger to attach.")] = False,
@@ -88,10 +89,13 @@ def run(
         raise UsageError("Tesseract image name is required.")
     if not cmd:
         raise UsageError(f"Command is required. Are you sure your Tesseract image name is `{image}`?")
+    if exit_code and cmd != RuntimeCommand.TEST:
+        raise UsageError(f"--exit-code is an option of the command test, not of {cmd}.")
+    words = [*split_words("--runtime-args", runtime_args), *(["--exit-code"] if exit_code else [])]
     request = serving.RunRequest(
         image=image,
         command=cmd,
-        args=(*split_words("--runtime-args", runtime_args), *([payload] if payload is not None else [])),
+        args=(*words, *([payload] if payload is not None else [])),
         volumes=options.volume,
         environment=parse_env(options.env, "Environment variables must be in the format 'key=value'."),
         gpus=options.gpus,
@@ -127,6 +131,9 @@ def _failure(request: serving.RunRequest, result: serving.RunResult, log: LineLo
     said = log.text
     if result.exit_status == 2 and ("No such command" in said or "Unknown command" in said):
         return f"Error running Tesseract '{request.image}'. Error: Unimplemented command '{request.command}'."
+    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    if result.exit_status == 1 and "--exit-code" in request.args and not errors:
+        return "The test case did not pass; its verdict is the command's result."
     how = endings.by_signal(result.container, result.exit_status)
     ended = f"ended with status {result.exit_status}" + (f" ({how})" if how else "")
     parts = [f"Error running Tesseract: '{request.command}' {ended}."]

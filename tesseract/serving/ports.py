@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tesseract.errors import InvalidValue, PortInUse
@@ -70,6 +70,28 @@ def free_port(host_ip: str) -> int:
         except OSError as error:
             raise InvalidValue(f"No port can be had on {host_ip}: {error.strerror}. Give another host IP.") from error
         return int(probe.getsockname()[1])
+
+
+def get_free_port(within_range: tuple[int, int] = (49152, 65535), exclude: Collection[int] = ()) -> int:
+    """A port of loopback that is free right now.
+
+    Whoever wants to serve on it needs none: without a port, `serve` has the engine choose, and nobody comes in between.
+
+    Args:
+        within_range: First and last port to choose from.
+        exclude: Ports to leave out.
+
+    Raises:
+        InvalidValue (a ValueError): The range is none.
+        PortInUse (a RuntimeError): None is free.
+    """
+    wanted = parse_port(f"{within_range[0]}-{within_range[1]}")
+    assert wanted is not None
+    ports = [port for port in range(wanted.first, wanted.last + 1) if port not in exclude]
+    for port in random.sample(ports, len(ports)):
+        if is_free("127.0.0.1", port):
+            return port
+    raise PortInUse(f"No free ports found in range {wanted}. Give a wider range.")
 
 
 def candidates(wanted: PortRange | None, host_ip: str, *, engine_chooses: bool) -> Iterator[int]:

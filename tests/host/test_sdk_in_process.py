@@ -69,7 +69,7 @@ def test_missing_endpoints() -> None:
         helloworld.jacobian_vector_product({"name": "x"}, [], [], {})
     with pytest.raises(NotImplementedError, match="VJP"):
         helloworld.vector_jacobian_product({"name": "x"}, [], [], {})
-    with pytest.raises(RuntimeError, match="abstract_eval not found in Tesseract API"):
+    with pytest.raises(NotImplementedError, match="Abstract evaluation not implemented for this Tesseract"):
         helloworld.abstract_eval({})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import subprocess
 import sys
 import weakref
@@ -26,6 +27,22 @@ def test_public_names() -> None:
     assert tesseract_core.__version__.startswith("1.15.0+podman.")
     with pytest.raises(AttributeError, match="nothing"):
         _ = tesseract_core.nothing
+
+
+def test_the_engine_module_that_other_packages_import() -> None:
+    from tesseract_core.sdk import engine
+
+    for name in ("build_tesseract", "run_tesseract", "serve", "teardown"):
+        assert getattr(engine, name) is getattr(tesseract_core, name)
+    port = engine.get_free_port()
+    assert 49152 <= port <= 65535
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = taken.getsockname()[1]
+        with pytest.raises(RuntimeError, match=f"No free ports found in range {busy}"):
+            engine.get_free_port((busy, busy))
+    assert engine.get_free_port(within_range=(50000, 50999), exclude=range(50000, 50990)) >= 50990
+    with pytest.raises(ValueError):
+        engine.get_free_port((2, 1))
 
 
 def test_importing_the_package_is_almost_free() -> None:
@@ -135,6 +152,7 @@ def test_nothing_happens_before_serve() -> None:
     with pytest.raises(RuntimeError, match="only available for served"):
         tesseract.container_info()
     assert tesseract.server_logs() == ""
+    assert tesseract._serve_context is None
 
 
 def test_a_remote_tesseract_has_no_life_cycle() -> None:

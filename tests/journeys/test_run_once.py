@@ -110,6 +110,20 @@ def test_runtime_args(tesseract_cli: Cli, image: str) -> None:
     assert "unknown option" not in result.stderr.lower()
 
 
+def test_the_verdict_of_a_test_case_decides_where_asked_to(tesseract_cli: Cli, image: str, tmp_path: Path) -> None:
+    case = {"endpoint": "apply", "payload": json.loads(INPUTS), "expected_outputs": json.loads(RESULT)}
+    (tmp_path / "good.json").write_text(json.dumps(case))
+    case["expected_outputs"]["result"]["data"]["buffer"] = [4.0, 7.0]
+    (tmp_path / "bad.json").write_text(json.dumps(case))
+    for name, options, status in (("good", ["--exit-code"], 0), ("bad", ["--exit-code"], 1), ("bad", [], 0)):
+        done = tesseract_cli("run", image, "test", f"@{tmp_path}/{name}.json", *options)
+        assert done.returncode == status, done.stderr
+        assert json.loads(done.stdout)["status"] == {"good": "passed", "bad": "failed"}[name]
+        assert ("The test case did not pass" in done.stderr) is (status == 1)
+    wrong = tesseract_cli("run", image, "apply", INPUTS, "--exit-code")
+    assert (wrong.returncode, "--exit-code is an option of the command test" in wrong.stderr) == (2, True)
+
+
 def test_help_of_a_runtime_command(tesseract_cli: Cli, image: str) -> None:
     result = tesseract_cli("run", image, "apply", "--help")
     assert (result.returncode, result.stdout) == (0, "")

@@ -47,6 +47,9 @@ def test_with_block(vectoradd: str) -> None:
         container = tesseract.container_info()
         assert container.status == "running"
         assert container.host_port.isdigit()
+        context = tesseract._serve_context  # which programs of others read
+        assert context is not None
+        assert (context["port"], context["container_name"]) == (container.host_port, container.name)
         assert container.host_ip == "127.0.0.1"
         assert container.api_port == "8000"
         assert container.host_debugpy_port is None

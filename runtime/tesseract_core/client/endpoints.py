@@ -47,7 +47,11 @@ class Endpoints(ABC):
 
         Args:
             abstract_inputs: Inputs where each array is `{"shape": ..., "dtype": ...}`.
+
+        Raises:
+            NotImplementedError: This Tesseract has no such endpoint.
         """
+        self._require("abstract_eval", "Abstract evaluation")
         result: dict[str, Any] = self._connected().call("abstract_eval", {"inputs": abstract_inputs})
         return result
 

@@ -263,6 +263,17 @@ class Tesseract(Endpoints):
             )
         return shared.launcher.container()
 
+    @property
+    def _serve_context(self) -> dict[str, Any] | None:
+        """Name and port of the container, for programs that know this name; `container_info` is the public way."""
+        if self._shared.launcher is None or self._shared.transport is None:
+            return None
+        try:
+            container = self.container_info()
+        except RuntimeError:  # served without a container
+            return None
+        return {"container_name": container.name, "port": container.host_port, "container": container}
+
     # ---- what it is --------------------------------------------------------------------------------------------------
 
     @property
