@@ -11,30 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.served import Served, eventually, free_port, served, start, stop, wait_until_healthy
+from support.served import Served, descendants, eventually, free_port, served, start, stop, wait_until_healthy
 
 APIS = Path(__file__).parent / "apis"
 API = APIS / "http_load.py"
 PATIENCE_S = 60
-
-
-def descendants(pid: int) -> set[int]:
-    """All processes below `pid`."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    found: set[int] = set()
-    todo = [pid]
-    while todo:
-        children = parents.get(todo.pop(), [])
-        found.update(children)
-        todo += children
-    return found
 
 
 def alive(pids: set[int]) -> set[int]:

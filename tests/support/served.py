@@ -93,6 +93,25 @@ def eventually(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+def descendants(pid: int) -> set[int]:
+    """All processes below `pid`."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found.update(children)
+        todo += children
+    return found
+
+
 def free_port() -> int:
     """Return a TCP port that nobody listens on at the moment."""
     with socket.socket() as probe:
@@ -109,14 +128,15 @@ def start(
     serve_options: tuple[str, ...] = (),
     env: Mapping[str, str] | None = None,
     pass_fds: tuple[int, ...] = (),
+    prefix: tuple[str, ...] = (),
 ) -> Served:
-    """Start `tesseract-runtime [options] serve [serve_options]` for the API file, without waiting for it."""
+    """Start `[prefix] tesseract-runtime [options] serve [serve_options]` for the API file, without waiting for it."""
     output = directory / "output"
     output.mkdir(parents=True, exist_ok=True)
     log_file = directory / "server.log"
     port = port or free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TESSERACT_")}
-    command = [str(Path(sys.executable).parent / "tesseract-runtime"), "--output-path", str(output), *options]
+    command = [*prefix, str(Path(sys.executable).parent / "tesseract-runtime"), "--output-path", str(output), *options]
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             [*command, "serve", "--port", str(port), *serve_options],

@@ -27,6 +27,10 @@ class ComputeDied(Exception):
     """The process that computed this request is gone."""
 
 
+def _ignore() -> None:
+    pass
+
+
 class Dispatcher(ABC):
     """Runs requests somewhere; at most `max_pending` at a time, those that wait for their turn included.
 
@@ -38,17 +42,22 @@ class Dispatcher(ABC):
         self._pending = 0
 
     @abstractmethod
-    def submit(self, request: Message) -> asyncio.Future[Message]:
-        """Start `request`. The future gets the reply, or `ComputeDied`; cancelling it withdraws the request."""
+    def submit(self, request: Message, taken: Callable[[], None]) -> asyncio.Future[Message]:
+        """Start `request`. The future gets the reply, or `ComputeDied`; cancelling it withdraws the request.
+
+        `taken` may be called when a large request does not wait any more.
+        """
 
     async def how_it_died(self, run_id: str) -> str | None:
         """After a `ComputeDied`: how the process that computed this run ended, None if nobody knows."""
         return None
 
-    async def dispatch(self, request: Message, client_left: Callable[[], Awaitable[None]]) -> Message | None:
+    async def dispatch(
+        self, request: Message, client_left: Callable[[], Awaitable[None]], taken: Callable[[], None] = _ignore
+    ) -> Message | None:
         """Return the reply to `request`, or None if `client_left()` returned first. Closes `request`.
 
-        Raises `QueueFull` or `ComputeDied`.
+        `taken` may be called when a large request does not wait any more. Raises `QueueFull` or `ComputeDied`.
         """
         if self._pending >= self._max_pending:
             request.close()
@@ -56,7 +65,7 @@ class Dispatcher(ABC):
         self._pending += 1
         watch = asyncio.ensure_future(client_left())
         try:
-            reply = self.submit(request)
+            reply = self.submit(request, taken)
             watch.add_done_callback(lambda _: reply.cancel())
             return await reply
         except asyncio.CancelledError:
@@ -73,6 +82,7 @@ class Dispatcher(ABC):
 class _Waiting:
     request: Message
     reply: asyncio.Future[Message]
+    taken: Callable[[], None]
 
 
 class QueueDispatcher(Dispatcher):
@@ -96,8 +106,8 @@ class QueueDispatcher(Dispatcher):
             await asyncio.sleep(_RETRY_S)
         return None
 
-    def submit(self, request: Message) -> asyncio.Future[Message]:
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+    def submit(self, request: Message, taken: Callable[[], None]) -> asyncio.Future[Message]:
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future(), taken)
         self._overflow.append(waiting)
         if len(self._overflow) == 1:
             self._pump()
@@ -137,7 +147,7 @@ class QueueDispatcher(Dispatcher):
         waiting.request.close()
         loop = asyncio.get_running_loop()
         fd = mine.fileno()
-        loop.add_reader(fd, self._receive, mine, waiting.reply)
+        loop.add_reader(fd, self._receive, mine, waiting)
 
         def close(_: object) -> None:
             # Also how a request is withdrawn: whoever takes it from the queue sees that nobody waits.
@@ -147,7 +157,8 @@ class QueueDispatcher(Dispatcher):
         waiting.reply.add_done_callback(close)
 
     @staticmethod
-    def _receive(mine: socket.socket, reply: asyncio.Future[Message]) -> None:
+    def _receive(mine: socket.socket, waiting: _Waiting) -> None:
+        reply = waiting.reply
         if reply.done():
             return
         try:
@@ -157,5 +168,7 @@ class QueueDispatcher(Dispatcher):
             return
         if received is None:
             reply.set_exception(ComputeDied())
+        elif not received[0].size:
+            waiting.taken()
         else:
             reply.set_result(received[0])

@@ -25,6 +25,7 @@ from litestar.handlers import ASGIRouteHandler
 from tesseract_core.runtime.paths import safe_run_id
 from tesseract_core.runtime.serve import errors, guards
 from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send, header, send_reply
+from tesseract_core.runtime.serve.bodies import MIN_PROGRESS, Bodies, BodyTooLarge, ClientLeft, GivenUp, NoRoom, Why
 from tesseract_core.runtime.serve.dispatch import ComputeDied, Dispatcher, QueueFull
 from tesseract_core.runtime.serve.messages import Reply, RequestHead
 from tesseract_core.runtime.serve.origins import check_origin
@@ -44,6 +45,8 @@ _DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 's
 # So much of a refused body is read and dropped, until the client pauses for so long.
 _MAX_DISCARDED = 64 * 1024**2
 _MAX_PAUSE_S = 1
+_CLOSE = {"connection": "close"}
+_LATER = {"retry-after": "1"}
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,6 @@ class Policy:
     token: str = ""
 
 
-class BodyTooLarge(Exception):
-    """The request's body exceeds the limit."""
-
-
-class ClientLeft(Exception):
-    """The client closed the connection, or sent something else, before its body was complete."""
-
-
 class _App(Litestar):
     @staticmethod
     def _get_default_plugins(plugins: list[Any]) -> list[Any]:
@@ -75,8 +70,13 @@ class _App(Litestar):
         return plugins
 
 
-def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str], policy: Policy) -> ASGIApp:
-    """Return the ASGI application that offers `endpoints` through `dispatcher` and serves `document`."""
+def build_app(
+    dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str], policy: Policy, bodies: Bodies
+) -> ASGIApp:
+    """Return the ASGI application that offers `endpoints` through `dispatcher` and serves `document`.
+
+    Bodies are read by `bodies`, whose limit is that of `policy`.
+    """
     fixed = {
         "/health": Reply(200, b'{"status":"ok"}'),
         "/openapi.json": Reply(200, document),
@@ -87,7 +87,7 @@ def build_app(dispatcher: Dispatcher, document: bytes, endpoints: Iterable[str],
         route_handlers=[
             *(_fixed_route(path, reply) for path, reply in fixed.items()),
             *(_docs_route(path, *file) for path, file in _DOCS_FILES.items()),
-            *(_endpoint_route(name, dispatcher, policy) for name in endpoints),
+            *(_endpoint_route(name, dispatcher, bodies) for name in endpoints),
         ],
         openapi_config=None,
         logging_config=None,
@@ -127,7 +127,7 @@ def _docs_route(path: str, file: str, media_type: str) -> ASGIRouteHandler:
     return handle
 
 
-def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIRouteHandler:
+def _endpoint_route(name: str, dispatcher: Dispatcher, bodies: Bodies) -> ASGIRouteHandler:
     @asgi(f"/{name}", copy_scope=False)
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         given = _query_run_id(scope["query_string"])
@@ -137,23 +137,28 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIRo
             return await send_reply(send, errors.invalid_run_id(str(given), str(error)))
         head = RequestHead(name, run_id, given is not None, header(scope, b"content-type"), header(scope, b"accept"))
         try:
-            request = await _read_body(scope, receive, Message(head.encode()), policy.max_body_size)
-            reply = await dispatcher.dispatch(request, functools.partial(_client_left, receive))
+            upload = await bodies.read(scope, receive, Message(head.encode()))
         except ClientLeft:  # it may still be there to be told
-            return await send_reply(send, errors.detail(400, "The request body is incomplete", {"connection": "close"}))
-        except BodyTooLarge:
-            message = f"The request body exceeds the limit of {policy.max_body_size} bytes (TESSERACT_MAX_BODY_SIZE)"
-            await _discard_body(scope, receive)
-            return await send_reply(send, errors.detail(413, message, {"connection": "close"}))
+            return await send_reply(send, errors.detail(400, "The request body is incomplete", _CLOSE))
+        except (BodyTooLarge, NoRoom, GivenUp) as error:
+            refusal = _refusal(error, bodies)
+            if not isinstance(error, GivenUp):
+                await _discard_body(scope, receive)
+            return await send_reply(send, refusal)
+        try:
+            left = functools.partial(_client_left, receive)
+            reply = await dispatcher.dispatch(upload.request, left, upload.release)
         except QueueFull:
             message = "Too many requests are waiting (TESSERACT_MAX_QUEUE); try again later"
-            return await send_reply(send, errors.detail(503, message, {"retry-after": "1"}))
+            return await send_reply(send, errors.detail(503, message, _LATER))
         except ComputeDied:
             how = await dispatcher.how_it_died(run_id) or "the server's log tells how"
             message = (
                 f"The process that computed this request died ({how}). It is replaced, other requests are not affected"
             )
             return await send_reply(send, errors.detail(503, message, {RUN_ID_HEADER: run_id}))
+        finally:
+            upload.release()
         if reply is not None:
             await _stream(send, reply, run_id)
         return None
@@ -161,31 +166,35 @@ def _endpoint_route(name: str, dispatcher: Dispatcher, policy: Policy) -> ASGIRo
     return handle
 
 
+def _refusal(error: BodyTooLarge | NoRoom | GivenUp, bodies: Bodies) -> Reply:
+    limit = bodies.budget.limit
+    match error:
+        case BodyTooLarge():
+            message = f"The request body exceeds the limit of {limit} bytes (TESSERACT_MAX_BODY_SIZE)"
+            return errors.detail(413, message, _CLOSE)
+        case NoRoom():
+            message = (
+                f"The bodies of other requests leave too little of the {limit} bytes that the server has for bodies "
+                "(TESSERACT_MAX_BODY_SIZE); try again later"
+            )
+            return errors.detail(503, message, _CLOSE | _LATER)
+        case GivenUp(why=Why.STALLED):
+            message = (
+                f"Less than {MIN_PROGRESS} bytes of the request body arrived in {bodies.min_speed_s:g} s "
+                "(TESSERACT_BODY_TIMEOUT)"
+            )
+            return errors.detail(408, message, _CLOSE)
+        case GivenUp(why=Why.CROWDED):
+            return errors.detail(503, "Too many connections are open; try again later", _CLOSE | _LATER)
+        case _:
+            return errors.detail(503, "The server stops", _CLOSE)
+
+
 def _query_run_id(query_string: bytes) -> str | None:
     if b"run_id" not in query_string:
         return None
     values = parse_qs(query_string.decode("latin-1"), keep_blank_values=True).get("run_id")
     return values[-1] if values else None
-
-
-async def _read_body(scope: Scope, receive: Receive, request: Message, limit: int) -> Message:
-    """Append the body to `request` as it arrives. Raises `BodyTooLarge` and `ClientLeft`."""
-    announced = header(scope, b"content-length")
-    try:
-        if announced.isdigit() and int(announced) > limit:
-            raise BodyTooLarge
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            request.write(message.get("body", b""))
-            if request.body_size > limit:
-                raise BodyTooLarge
-            if not message.get("more_body"):
-                return request
-    except BaseException:
-        request.close()
-        raise
 
 
 async def _discard_body(scope: Scope, receive: Receive) -> None:

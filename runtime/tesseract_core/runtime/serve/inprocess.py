@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.serve import guards
 from tesseract_core.runtime.serve.asgi import ASGIApp
+from tesseract_core.runtime.serve.bodies import Bodies, Budget
 from tesseract_core.runtime.serve.dispatch import Dispatcher
 from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.http_app import Policy, build_app
@@ -23,7 +25,7 @@ class ThreadDispatcher(Dispatcher):
         self._handler = handler
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tesseract")
 
-    def submit(self, request: Message) -> asyncio.Future[Message]:
+    def submit(self, request: Message, taken: Callable[[], None]) -> asyncio.Future[Message]:
         return asyncio.get_running_loop().run_in_executor(self._thread, self._handler.answer, request)
 
 
@@ -38,4 +40,5 @@ def create_rest_api(api_module: ModuleType) -> ASGIApp:
         token=config.token,
     )
     dispatcher = ThreadDispatcher(handler, max_pending=config.max_queue + 1)
-    return build_app(dispatcher, handler.document, handler.endpoints, policy)
+    bodies = Bodies(Budget(policy.max_body_size), config.body_timeout)
+    return build_app(dispatcher, handler.document, handler.endpoints, policy, bodies)

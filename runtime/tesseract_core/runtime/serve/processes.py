@@ -73,6 +73,7 @@ def fork(target: Callable[[], int], *, outlives: bool = False) -> int:
         os.setsid()
         for fd in _only_ours:
             os.close(fd)
+        _only_ours.clear()  # for children of its own
         _read_nothing()
         _forget_exit_hooks()
         status = target()

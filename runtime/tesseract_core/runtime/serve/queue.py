@@ -4,6 +4,7 @@ The FIFO is an `AF_UNIX`/`SOCK_SEQPACKET` socketpair made before the processes a
 end, all compute processes receive on the other, and the kernel hands each message to exactly one idle receiver: no
 locks, no flags, and nothing stale when a process is killed. A message is a head and a body; small ones travel inside
 the packet, large ones in a memfd. Beside it travels one end of a fresh socketpair, over which the reply comes back.
+For a large message, an empty one comes first: it has been taken.
 That end exists only in the message and then in the process that took it, so its end-of-file says that this process
 died, and the end-of-file of the other end says that nobody waits for the reply any more.
 """
@@ -51,6 +52,11 @@ class Message:
             _write_all(self._fd, self._inline)
             self._inline = bytearray()
         _write_all(self._fd, chunk)
+
+    @property
+    def large(self) -> bool:
+        """Tell whether it is in a memfd."""
+        return self._fd is not None
 
     @property
     def body_size(self) -> int:
@@ -150,7 +156,10 @@ class Job:
         request, fds = received
         if not fds:
             raise OSError(errno.EMFILE, "Too many open files")  # the kernel closed what did not fit
-        return cls(request, socket.socket(fileno=fds[0]))
+        job = cls(request, socket.socket(fileno=fds[0]))
+        if request.large:
+            job.reply(Message(b""))  # it waits no more; a real reply has a head
+        return job
 
     def withdrawn(self) -> bool:
         """Tell whether nobody waits for the reply any more."""

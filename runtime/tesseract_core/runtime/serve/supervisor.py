@@ -1,6 +1,6 @@
 """The main process: forks the HTTP process and the compute processes, replaces those that die, and ends them all.
 
-    main ── http (granian) ── HTTP worker 1..N      no user code, never wait for any
+    main ── http ── HTTP worker 1..N                no user code, never wait for any
       └──── compute 1..N                            one request at a time each
 
 It has a single thread and runs neither HTTP nor user code. All its children die with it.

@@ -1,0 +1,145 @@
+"""The open connections of one HTTP worker, as descriptors.
+
+granian keeps connections to itself. It accepts up to a number of them and then no more, so a client that opens that
+many and says nothing would shut everybody else out. This module finds those without a request and closes the oldest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+import socket
+import stat
+import struct
+import termios
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tesseract_core.runtime.serve.address import Address
+from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send
+
+# More than fit into the memory of most machines.
+_MAX_CONNECTIONS = 65536
+# What the interpreter, granian, the log and the queue need.
+_RESERVED_FILES = 64
+# The fullness from which on connections are closed, and the one that is reached by it.
+_CROWDED, _ROOMY = 0.75, 0.5
+_INTERVAL_S = 1.0
+# Offset of `tcpi_last_data_recv` in the kernel's `struct tcp_info`: milliseconds.
+_LAST_RECEIVED = struct.Struct("=52xI")
+
+
+def raise_file_limit() -> int:
+    """Allow as many open files as we may, and return how many connections that is: a request takes two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return min(_MAX_CONNECTIONS, max(4, (hard - _RESERVED_FILES) // 2))
+
+
+class Connections:
+    """Knows which connections have a request, and keeps some room for new ones."""
+
+    def __init__(self, limit: int, address: Address) -> None:
+        self.limit = limit
+        self._address = address
+        self._busy: Counter[str] = Counter()
+
+    @property
+    def requests(self) -> int:
+        """How many requests are not answered yet."""
+        return self._busy.total()
+
+    def track(self, app: ASGIApp) -> ASGIApp:
+        """Return `app`, with its requests noted."""
+        busy = self._busy
+
+        async def layer(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                return await app(scope, receive, send)
+            # On a Unix socket clients have no address: all have the same.
+            client = str(scope["client"][1])
+            busy[client] += 1
+            try:
+                return await app(scope, receive, send)
+            finally:
+                busy[client] -= 1
+                if not busy[client]:
+                    del busy[client]
+
+        return layer
+
+    async def keep_room(self, often: Callable[[], None], still_crowded: Callable[[int], None]) -> None:
+        """Close idle connections while there are too many, for ever. `often` is called about once a second.
+
+        `still_crowded` is told how many others should end.
+        """
+        while True:
+            await asyncio.sleep(_INTERVAL_S)
+            often()
+            if len(os.listdir("/proc/self/fd")) > _CROWDED * self.limit:
+                count = sum(1 for _ in self._open())
+                if count > _CROWDED * self.limit:
+                    too_many = count - int(_ROOMY * self.limit)
+                    too_many -= self._close_idle(too_many)
+                    if too_many > 0:
+                        still_crowded(too_many)
+
+    def _close_idle(self, count: int) -> int:
+        """Close up to `count` connections without a request, the longest silent first; returns how many."""
+        if self._address.uds and self._busy:  # which of them have one, nobody can tell
+            return 0
+        idle = []
+        for connection in self._open():
+            port = "" if self._address.uds else str(connection.getpeername()[1])
+            if port not in self._busy:
+                idle.append((_silence(connection), connection.fileno()))
+        idle.sort(reverse=True)
+        for _, fd in idle[:count]:
+            with suppress(OSError), _borrowed(fd) as connection:
+                connection.shutdown(socket.SHUT_RDWR)  # granian sees its end, and closes it
+        return min(count, len(idle))
+
+    def all_sent(self) -> bool:
+        """Tell whether the kernel has nothing left to send on any connection."""
+        return not any(_unsent(connection) for connection in self._open())
+
+    def _open(self) -> Iterator[socket.socket]:
+        """Yield the connections that this server accepted, each for as long as it is looked at."""
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                    with _borrowed(int(name)) as connection:
+                        if self._is_ours(connection):
+                            yield connection
+
+    def _is_ours(self, connection: socket.socket) -> bool:
+        connection.getpeername()  # raises for one that listens
+        if self._address.uds:
+            return connection.getsockname() == str(self._address.uds)
+        return connection.family != socket.AF_UNIX and connection.getsockname()[1] == self._address.port
+
+
+@contextmanager
+def _borrowed(fd: int) -> Iterator[socket.socket]:
+    """A socket object for somebody else's descriptor, which stays open."""
+    borrowed = socket.socket(fileno=fd)
+    try:
+        yield borrowed
+    finally:
+        borrowed.detach()
+
+
+def _silence(connection: socket.socket) -> int:
+    """How long the client has said nothing, in milliseconds; on a Unix socket a number that orders them by age."""
+    if connection.family == socket.AF_UNIX:
+        return -os.fstat(connection.fileno()).st_ino
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_RECEIVED.size)
+    return int(_LAST_RECEIVED.unpack(info)[0])
+
+
+def _unsent(connection: socket.socket) -> int:
+    answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    return int(struct.unpack("=i", answer)[0])
