@@ -313,8 +313,8 @@ def test_half_requests_do_not_cost_those_that_compute(tmp_path: Path) -> None:
 def test_idle_connections_do_not_shut_others_out(tmp_path: Path) -> None:
     few = ("prlimit", "--nofile=256:256")
     with served(API, tmp_path, prefix=few) as server, ExitStack() as stack, ThreadPoolExecutor(1) as pool:
-        running = pool.submit(server.post, "/apply", call("sleep", 4))
-        time.sleep(0.3)
+        running = pool.submit(server.post, "/apply?run_id=long", call("sleep", 4))
+        eventually((server.output / "run_long").exists, "the call runs")
         for number in range(400):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
             if number % 3 == 0:
@@ -323,6 +323,22 @@ def test_idle_connections_do_not_shut_others_out(tmp_path: Path) -> None:
         assert server.post("/apply", CALL).status == 200
         # Neither did it cost the call that was there before them all.
         assert running.result().status == 200
+
+
+def test_busy_connections_do_not_shut_others_out(tmp_path: Path) -> None:
+    few = ("prlimit", "--nofile=256:256")
+    with served(API, tmp_path, prefix=few) as server, ExitStack() as stack:
+        connections = [server.connect() for _ in range(90)]
+        for connection in connections:
+            stack.callback(connection.close)
+        closed = 0
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            for connection in connections:  # a client connects again where it was told that the connection ends
+                answer = server.request("GET", "/health", connection=connection)
+                assert answer.status == 200
+                closed += answer.headers.get("connection") == "close"
+        assert closed
 
 
 def test_unfinished_uploads_do_not_shut_others_out(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tesseract_core.runtime.serve.address import Address
-from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send
+from tesseract_core.runtime.serve.asgi import ASGIApp, Event, Receive, Scope, Send
 
 # More than fit into the memory of most machines.
 _MAX_CONNECTIONS = 65536
@@ -28,8 +28,10 @@ _RESERVED_FILES = 64
 # The fullness from which on connections are closed, and the one that is reached by it.
 _CROWDED, _ROOMY = 0.75, 0.5
 _INTERVAL_S = 1.0
-# Offset of `tcpi_last_data_recv` in the kernel's `struct tcp_info`: milliseconds.
-_LAST_RECEIVED = struct.Struct("=52xI")
+# A request may have arrived that the application does not know of yet.
+_MIN_SILENCE_MS = 100
+# `tcpi_last_data_sent` and `tcpi_last_data_recv` of the kernel's `struct tcp_info`: milliseconds.
+_LAST_SENT_AND_RECEIVED = struct.Struct("=44xI4xI")
 
 
 def raise_file_limit() -> int:
@@ -46,6 +48,8 @@ class Connections:
         self.limit = limit
         self._address = address
         self._busy: Counter[str] = Counter()
+        self._answered: set[str] = set()  # since the last look; their answers may still be on their way
+        self._crowded = False
 
     @property
     def requests(self) -> int:
@@ -63,8 +67,9 @@ class Connections:
             client = str(scope["client"][1])
             busy[client] += 1
             try:
-                return await app(scope, receive, send)
+                return await app(scope, receive, _last_answer(send) if self._crowded else send)
             finally:
+                self._answered.add(client)
                 busy[client] -= 1
                 if not busy[client]:
                     del busy[client]
@@ -79,13 +84,18 @@ class Connections:
         while True:
             await asyncio.sleep(_INTERVAL_S)
             often()
-            if len(os.listdir("/proc/self/fd")) > _CROWDED * self.limit:
-                count = sum(1 for _ in self._open())
-                if count > _CROWDED * self.limit:
-                    too_many = count - int(_ROOMY * self.limit)
-                    too_many -= self._close_idle(too_many)
-                    if too_many > 0:
-                        still_crowded(too_many)
+            self._crowded = (count := self._count()) > _CROWDED * self.limit
+            if self._crowded:
+                too_many = count - int(_ROOMY * self.limit)
+                too_many -= self._close_idle(too_many)
+                if too_many > 0:
+                    still_crowded(too_many)
+            self._answered.clear()
+
+    def _count(self) -> int:
+        """How many connections are open; 0 stands for few."""
+        few = len(os.listdir("/proc/self/fd")) <= _CROWDED * self.limit
+        return 0 if few else sum(1 for _ in self._open())
 
     def _close_idle(self, count: int) -> int:
         """Close up to `count` connections without a request, the longest silent first; returns how many."""
@@ -93,9 +103,10 @@ class Connections:
             return 0
         idle = []
         for connection in self._open():
-            port = "" if self._address.uds else str(connection.getpeername()[1])
-            if port not in self._busy:
-                idle.append((_silence(connection), connection.fileno()))
+            client = "0" if self._address.uds else str(connection.getpeername()[1])
+            silence = _silence(connection)
+            if client not in self._busy and client not in self._answered and silence >= _MIN_SILENCE_MS:
+                idle.append((silence, connection.fileno()))
         idle.sort(reverse=True)
         for _, fd in idle[:count]:
             with suppress(OSError), _borrowed(fd) as connection:
@@ -132,12 +143,24 @@ def _borrowed(fd: int) -> Iterator[socket.socket]:
         borrowed.detach()
 
 
+def _last_answer(send: Send) -> Send:
+    """Return `send`, with the connection closed after the answer."""
+
+    async def closing(event: Event) -> None:
+        if event["type"] == "http.response.start":
+            headers = [header for header in event["headers"] if header[0] != b"connection"]
+            event = {**event, "headers": [*headers, (b"connection", b"close")]}
+        await send(event)
+
+    return closing
+
+
 def _silence(connection: socket.socket) -> int:
-    """How long the client has said nothing, in milliseconds; on a Unix socket a number that orders them by age."""
+    """For how long nothing was sent either way, in milliseconds; on a Unix socket a number that orders them by age."""
     if connection.family == socket.AF_UNIX:
-        return -os.fstat(connection.fileno()).st_ino
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_RECEIVED.size)
-    return int(_LAST_RECEIVED.unpack(info)[0])
+        return (1 << 64) - os.fstat(connection.fileno()).st_ino
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_SENT_AND_RECEIVED.size)
+    return int(min(_LAST_SENT_AND_RECEIVED.unpack(info)))
 
 
 def _unsent(connection: socket.socket) -> int:
