@@ -6,11 +6,13 @@ import codecs
 import os
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from tesseract_core.overwriting import Overwriting
 from tesseract_core.untrusted import Unfit, open_regular
 from tesseract_core.visible import visible, visible_lines
 
@@ -37,7 +39,7 @@ def sink_for(stream_logs: bool | LogSink) -> LogSink | None:
 
 
 class LineSplitter:
-    """Turns chunks of bytes into calls of a sink, one per line of text.
+    """Turns chunks of bytes into calls of a sink, one per line of text; of a progress bar about one a second.
 
     Args:
         sink: Called per line, without the newline.
@@ -47,14 +49,20 @@ class LineSplitter:
         self._sink = sink
         self._rest = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._overwriting = Overwriting()
 
     def feed(self, chunk: bytes) -> None:
+        """Take what has come; an empty chunk lets a progress bar that pauses be shown."""
+        self._split(self._overwriting.feed(chunk, time.monotonic()))
+
+    def _split(self, chunk: bytes) -> None:
         *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
         for line in lines:
             self._sink(line)
 
     def end(self) -> None:
         """Hand over what came after the last newline."""
+        self._split(self._overwriting.end())
         if self._rest:
             self._sink(self._rest)
         self._rest = ""
@@ -92,7 +100,11 @@ class LogTail:
     def _follow(self) -> None:
         delay = _FIRST_DELAY
         while not self._ended.wait(delay):
-            delay = _FIRST_DELAY if self._read() else min(2 * delay, _LAST_DELAY)
+            if self._read():
+                delay = _FIRST_DELAY
+            else:
+                delay = min(2 * delay, _LAST_DELAY)
+                self._lines.feed(b"")
         while self._read():
             pass
         self._lines.end()

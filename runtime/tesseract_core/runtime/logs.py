@@ -1,7 +1,7 @@
 """Capture of everything that a run prints, at the level of file descriptors.
 
 Python's prints, C and Fortran libraries and child processes all end in the same pipe; a thread tees it to the run's log
-and to where it can be watched live.
+and to where it can be watched live. Progress bars, which overwrite their line, become a line about every second.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import ctypes
 import io
 import os
-import selectors
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TextIO
+
+from tesseract_core.overwriting import Overwriting
+from tesseract_core.runtime.pipe_reader import the_reader
 
 Consumer = Callable[[bytes], None]
 
@@ -141,6 +144,7 @@ class StdioCapture:
         self._live: Consumer | None = None
         self._sink = sink
         self._lines = LineSplitter(self._call_sink) if sink else None
+        self._overwriting = Overwriting()
         self._sink_error: Exception | None = None
         self._lock = threading.Lock()
         self._ended = False
@@ -178,7 +182,7 @@ class StdioCapture:
             os.dup2(write_fd, fd)
         os.close(write_fd)
         self._pid = os.getpid()
-        self._reader = _reader()
+        self._reader = the_reader()
         self._reader.add(self._read_fd, self.pump)
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
@@ -203,6 +207,7 @@ class StdioCapture:
         """Pass on the rest. This does not wait for the pipe's end: a child that goes on running holds it open."""
         self.pump()
         with self._lock:
+            self._pass_on(self._overwriting.end())
             for consumer in (self._live, self._lines):
                 if isinstance(consumer, LineSplitter):
                     consumer.close()
@@ -211,24 +216,38 @@ class StdioCapture:
         if not self._ended:
             self._reader.add(self._read_fd, self.pump)
 
-    def pump(self) -> None:
-        """Pass on what the pipe holds, and close it if nobody can write to it any more."""
+    def pump(self) -> bool:
+        """Pass on what the pipe holds, and close it if nobody can write to it any more.
+
+        Returns:
+            Whether something is held back: call again in about a second, even if nothing comes.
+        """
         with self._lock:
             while not self._ended:
                 try:
                     data = os.read(self._read_fd, 1 << 16)
                 except BlockingIOError:
-                    return
+                    break
                 if data:
-                    for consumer in (self._log, self._live, self._lines):
-                        if consumer is not None:
-                            consumer(data)
+                    if isinstance(self._live, _Terminal):
+                        self._live(data)
+                    self._pass_on(self._overwriting.feed(data, time.monotonic()))
                 else:
                     self._end()
+            if self._overwriting.waits:
+                self._pass_on(self._overwriting.tick(time.monotonic()))
+            return self._overwriting.waits and not self._ended
+
+    def _pass_on(self, data: bytes) -> None:
+        if data:
+            for consumer in (self._log, self._live, self._lines):
+                if consumer is not None and not isinstance(consumer, _Terminal):
+                    consumer(data)
 
     def _end(self) -> None:
         self._ended = True
         self._reader.remove(self._read_fd)
+        self._pass_on(self._overwriting.end())
         if isinstance(self._live, LineSplitter):
             self._live.close()
         os.close(self._read_fd)
@@ -276,52 +295,23 @@ def _sink_diverted(stream: TextIO, real_fd: int, capture: StdioCapture) -> Itera
                 stream.write = before  # type: ignore[method-assign]
 
 
-class _Reader:
-    """One thread that reads the pipes of all captures: starting one for each run would cost more than the run."""
+class _Terminal:
+    """Passes everything on to a terminal as it comes: there, progress bars look best."""
 
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        threading.Thread(target=self._run, name="tesseract-stdio", daemon=True).start()
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
-    def add(self, fd: int, pump: Callable[[], None]) -> None:
-        self._selector.register(fd, selectors.EVENT_READ, pump)
-
-    def remove(self, fd: int) -> None:
-        with suppress(KeyError):
-            self._selector.unregister(fd)
-
-    def _run(self) -> None:
-        while True:
-            for key, _ in self._selector.select():
-                key.data()
-
-
-_the_reader: _Reader | None = None
-
-
-def _reader() -> _Reader:
-    global _the_reader
-    if _the_reader is None:
-        _the_reader = _Reader()
-    return _the_reader
-
-
-def _forget_reader() -> None:
-    global _the_reader
-    _the_reader = None  # its thread did not survive the fork
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_reader)
+    def __call__(self, data: bytes) -> None:
+        write_all(self._fd, data)
 
 
 def to_stderr(prefix: bytes = b"") -> Callable[[int], Consumer]:
     """Live output for `StdioCapture`: as it comes, or line by line behind a prefix."""
 
     def make(fd: int) -> Consumer:
-        if not prefix:
-            return lambda data: write_all(fd, data)
-        return LineSplitter(lambda lines: write_all(fd, b"".join(prefix + line + b"\n" for line in lines)))
+        if prefix:
+            return LineSplitter(lambda lines: write_all(fd, b"".join(prefix + line + b"\n" for line in lines)))
+        return _Terminal(fd) if os.isatty(fd) else lambda data: write_all(fd, data)
 
     return make
 
