@@ -248,3 +248,19 @@ def test_empty_inputs_have_empty_jacobians() -> None:
 
     jacobian = finite_difference_jacobian(lambda inputs: {"y": np.ones(2)}, Empty(x=[]), {"x"}, {"y"})
     assert jacobian["y"]["x"].shape == (2, 0)
+
+
+class Scalar(BaseModel):
+    x: Differentiable[Float64]
+    y: Differentiable[Float64] = 0.0
+
+
+@pytest.mark.parametrize("value", [1.2345678, np.float64(1.2345678)], ids=["python", "numpy"])
+def test_steps_of_scalars_are_not_rounded_to_half_precision(value: Any) -> None:
+    def square(inputs: Scalar) -> Scalar:
+        return Scalar(x=inputs.x, y=inputs.x**2)
+
+    # NumPy 1 looks at the value of a scalar, and finds that this one fits into float16.
+    for inputs in (Scalar(x=value), Scalar.model_construct(x=value)):
+        slope = finite_difference_jacobian(square, inputs, {"x"}, {"y"}, eps=1e-3)["y"]["x"]
+        np.testing.assert_allclose(slope, 2.4691356, rtol=1e-7)

@@ -244,7 +244,8 @@ class FiniteDifferences:
         original = {path: get_at_path(inputs, path) for path in self.paths}
         self.start = {path: _as_float64(value, path) for path, value in original.items()}
         # A default may be the Python number that the user wrote, say 1.
-        self.dtype = {path: np.result_type(np.float16, np.asarray(value)) for path, value in original.items()}
+        # Of the dtype: by value, NumPy 1 would find that a scalar fits into float16.
+        self.dtype = {path: np.result_type(np.float16, np.asarray(value).dtype) for path, value in original.items()}
         self.size = sum(value.size for value in self.start.values())
 
     def evaluate(self, values: Mapping[str, Array]) -> dict[str, Array]:
