@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -283,3 +285,49 @@ class TestShapeDType:
             error(ShapeDType[(3,), Float64], {"shape": [], "dtype": "float64"})["type"]
             == "array_dimensionality_mismatch"
         )
+
+    def test_says_which_shapes_differ(self) -> None:
+        problem = error(ShapeDType[(3,), Float64], {"shape": [4], "dtype": "float64"})
+        assert problem["msg"] == "Expected shape: (3,). Found: (4,)."
+        problem = error(ShapeDType[(None, 3), Float64], {"shape": [4], "dtype": "float64"})
+        assert problem["msg"] == "Expected shape: (None, 3). Found: (4,)."
+
+
+class TestLists:
+    """What lists hold is known before NumPy makes an array of them."""
+
+    @pytest.mark.parametrize(
+        "wrapped",
+        [
+            lambda items: items,
+            lambda items: [items, items],
+            lambda items: {
+                "shape": [len(items)],
+                "dtype": "float64",
+                "data": {"buffer": items, "encoding": "json"},
+            },
+        ],
+        ids=["list", "nested", "buffer"],
+    )
+    def test_a_text_in_them_costs_no_memory(self, wrapped: Callable[[Any], Any]) -> None:
+        value = wrapped(["x" * 25_000] + [1] * 30_000)
+        tracemalloc.start()
+        try:
+            problem = error(Array[..., Float64], value)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert problem["type"] == "array_non_numeric"
+        assert "contains non-numeric data" in problem["msg"]
+        assert peak < 5_000_000
+
+    @pytest.mark.parametrize("value", ["1.5", ["1.5"], [[1.0], ["x"]], [b"1"], [None], [[1], 2], [{"a": 1}]], ids=str)
+    def test_only_numbers_are_numbers(self, value: Any) -> None:
+        assert error(Array[..., Float64], value)["type"] in ("array_non_numeric", "extra_forbidden")
+
+    def test_encoded_arrays_in_them_are_rows(self) -> None:
+        row = {"shape": [2], "dtype": "float64", "data": {"buffer": [1.0, 2.0], "encoding": "json"}}
+        np.testing.assert_array_equal(validate(Array[(2, 2), Float64], [row, [3, 4]]), [[1, 2], [3, 4]])
+        scalar = {"shape": [], "dtype": "int64", "data": {"buffer": 2**62, "encoding": "json"}}
+        assert validate(Array[(None,), "int64"], [scalar, 1]).tolist() == [2**62, 1]
+        assert error(Array[(None,), Float64], [{**row, "shape": [3]}])["type"] == "array_decode_error"

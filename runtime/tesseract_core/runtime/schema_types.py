@@ -135,8 +135,10 @@ def validate_array(
         ae.check_shape(actual_shape, shape, strict=strict_shapes)
         ae.check_dtype(actual_dtype, dtype, strict=strict_types)
         value, own = ae.decode_array(value, context), False
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping | str | bytes):
         raise errors.non_numeric()
+    elif isinstance(value, list | tuple):
+        value = ae.decode_items(value, context)
     return ae.coerce(value, shape, dtype, strict_shapes=strict_shapes, strict_types=strict_types, own=own)
 
 
@@ -206,11 +208,17 @@ class ShapeDType(BaseModel):
         """Annotation for what an array of `array_type` looks like."""
 
         def check(value: ShapeDType) -> ShapeDType:
-            ae.check_shape(value.shape, array_type.expected_shape, strict=True)
+            declared = array_type.expected_shape
+            if declared is not ... and not _fits(value.shape, declared):
+                raise errors.abstract_shape_mismatch(value.shape, declared)
             ae.check_dtype(value.dtype, array_type.expected_dtype)
             return value.model_copy(update={"dtype": array_type.expected_dtype or value.dtype})
 
         return Annotated[cls, AfterValidator(check)]
+
+
+def _fits(shape: tuple[int, ...], declared: ae.Shape) -> bool:
+    return len(shape) == len(declared) and all(dim in (None, size) for size, dim in zip(shape, declared, strict=True))
 
 
 def _non_negative(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from tesseract_core.runtime.array_encoding import errors
 from tesseract_core.runtime.array_encoding.binref import parse_binref, read_binref
 from tesseract_core.runtime.array_encoding.casting import cast, exact_integers
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES
+from tesseract_core.runtime.array_encoding.lists import is_text, leaf_types
 
 _ARRAY_KEYS = frozenset({"object_type", "shape", "dtype", "data"})
 _DATA_KEYS = frozenset({"buffer", "encoding", "compression"})
@@ -31,6 +32,37 @@ _LZ4_MAX_RATIO = 255
 def is_encoded_array(value: Any) -> bool:
     """Whether a value is meant as an encoded array, well-formed or not."""
     return isinstance(value, Mapping) and not _ARRAY_KEYS.isdisjoint(value)
+
+
+def is_whole(value: Mapping[str, Any]) -> bool:
+    """Whether a mapping has all that an encoded array consists of, and nothing else."""
+    data = value.get("data")
+    return (
+        len(value) == 3 + ("object_type" in value)
+        and "shape" in value
+        and "dtype" in value
+        and isinstance(data, Mapping)
+        and "buffer" in data
+        and "encoding" in data
+    )
+
+
+def decode_items(value: Any, context: Mapping[str, Any]) -> Any:
+    """Nested lists of numbers, with arrays in place of the encoded arrays in them.
+
+    Raises:
+        PydanticCustomError: There is text in them, or an array cannot be decoded.
+    """
+    kinds = leaf_types(value)
+    if any(map(is_text, kinds)):
+        raise errors.non_numeric("text")
+    return _decoded_items(value, context) if dict in kinds else value
+
+
+def _decoded_items(node: Any, context: Mapping[str, Any]) -> Any:
+    if isinstance(node, list | tuple):
+        return [_decoded_items(item, context) for item in node]
+    return decode_array(node, context) if is_encoded_array(node) else node
 
 
 def parse_header(encoded: Mapping[str, Any]) -> tuple[tuple[int, ...], str]:
@@ -172,8 +204,12 @@ def _from_json(buffer: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def _json_numbers(buffer: Any, dtype: str) -> np.ndarray:
     """Nested lists of numbers to an array; null is NaN, complex numbers are strings. Other strings are never parsed."""
     kind = np.dtype(dtype).kind
+    has_text = any(map(is_text, leaf_types(buffer if isinstance(buffer, list | tuple) else [buffer])))
+    if has_text and kind != "c":
+        raise errors.non_numeric("text")
     try:
-        array = np.array(buffer, order="C")
+        # With text in it, it would grow to an array of texts.
+        array = np.array(buffer, dtype=object if has_text else None, order="C")
         if array.dtype.kind in "biufc" and not (array.dtype.kind == "f" and kind in "iu"):
             return array
         items = np.array(buffer, dtype=object)

@@ -28,6 +28,15 @@ def shape_mismatch(actual: tuple[int, ...], expected: Shape) -> PydanticCustomEr
     )
 
 
+def abstract_shape_mismatch(actual: tuple[int, ...], expected: Shape) -> PydanticCustomError:
+    """The same of a `ShapeDType`, in the words that tests of client packages look for."""
+    message = f"Expected shape: {expected}. Found: {actual}."
+    if len(actual) != len(expected):
+        dims = {"actual_dims": len(actual), "expected_dims": len(expected)}
+        return _error("array_dimensionality_mismatch", message, dims)
+    return _error("array_shape_mismatch", message, {"actual_shape": actual, "expected_shape": expected})
+
+
 def dtype_mismatch(actual: str, expected: str, no_cast_reason: str | None = None) -> PydanticCustomError:
     context = {"actual_dtype": actual, "expected_dtype": expected}
     if no_cast_reason is None:
@@ -52,7 +61,7 @@ def expected_integer() -> PydanticCustomError:
 
 
 def non_numeric(reason: str = "") -> PydanticCustomError:
-    return _error("array_non_numeric", "Value is not a numeric array" + (f": {reason}" if reason else ""), None)
+    return _error("array_non_numeric", "Array contains non-numeric data" + (f": {reason}" if reason else ""), None)
 
 
 def invalid_dtype(actual: object) -> PydanticCustomError:
