@@ -12,6 +12,8 @@ from pydantic_core import from_json
 from tesseract_core.runtime.cli.errors import UsageError
 from tesseract_core.runtime.file_interactions import cause_of, is_url, read_from_path, replace_file
 from tesseract_core.runtime.trust import close_process
+from tesseract_core.runtime.file_interactions import cause_of, read_from_path, replace_file
+from tesseract_core.runtime.problems import WRAP, forgot_inputs
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,7 +68,8 @@ def validate_payload(schema: type[Model], value: Any, command: str) -> Model:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        raise UsageError(f"Invalid value for payload: {error}", command) from None
+        hint = f"\n{WRAP}" if any(map(forgot_inputs, error.errors(include_url=False))) else ""
+        raise UsageError(f"Invalid value for payload: {error}{hint}", command) from None
 
 
 def write_result(content: bytes, output_path: str, output_file: str, result_fd: int) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tesseract_core.runtime.problems import explain
 from tesseract_core.runtime.serve.messages import Reply
 
 # An invalid input is echoed up to this size; beyond it the answer describes it.
 MAX_ECHO_BYTES = 1024
+MAX_MESSAGE = 4096
+MAX_ERRORS = 100
 
 
 def detail(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
@@ -41,13 +44,18 @@ def invalid_run_id(value: str, message: str) -> Reply:
 
 
 def validation_error(error: ValidationError) -> Reply:
-    """Return the 422 for a body that does not fit the endpoint's schema."""
+    """Return the 422 for a body that does not fit the endpoint's schema.
+
+    Of many errors the first ones are shown, and one more entry says how many there are: a client can make thousands of
+    them with a byte or two each.
+    """
     entries = []
-    for item in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    for item in problems[:MAX_ERRORS]:
         entry: dict[str, Any] = {
             "type": item["type"],
-            "loc": ["body", *item["loc"]],
-            "msg": item["msg"],
+            "loc": ["body", *map(_short, item["loc"])],
+            "msg": _short(explain(item), MAX_MESSAGE),
             "input": _echo(item["input"]),
         }
         if "ctx" in item:
@@ -56,7 +64,18 @@ def validation_error(error: ValidationError) -> Reply:
                 key: {} if isinstance(value, BaseException) else _echo(value) for key, value in item["ctx"].items()
             }
         entries.append(entry)
+    if (more := len(problems) - len(entries)) > 0:
+        message = f"{more} more errors are not shown"
+        entries.append(
+            {"type": "too_many_errors", "loc": ["body"], "msg": message, "input": None, "ctx": {"more": more}}
+        )
     return detail(422, entries)
+
+
+def _short(part: Any, limit: int = MAX_ECHO_BYTES) -> Any:
+    if isinstance(part, str) and len(part) > limit:
+        return f"{part[:limit]}… ({len(part)} characters)"
+    return part
 
 
 def server_error(text: str = "Internal Server Error", *, html: bool = False) -> Reply:
