@@ -7,9 +7,10 @@
     ...       buffers, each followed by zero bytes up to a multiple of 64
 
 The `data` of an array is `{"buffer": "OFFSET:LENGTH", "encoding": "binary"}` (and its compression, if it has one), in
-bytes from the first buffer on. No JSON text begins like such a body. It is no part of the contract of version 1.15: a
-server says in its OpenAPI document (`x-supported-body-formats`) that it takes and sends it, and base64 is there for
-everybody else.
+bytes from the first buffer on. Plain numbers keep their values: `Infinity`, `-Infinity` and `NaN` stand in the text,
+and a complex number is `{"object_type": "complex", "real": ..., "imag": ...}`. No JSON text begins like such a body. It
+is no part of the contract of version 1.15: a server says in its OpenAPI document (`x-supported-body-formats`) that it
+takes and sends it, and base64 is there for everybody else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any
 FORMAT = "json+binary"
 MEDIA_TYPE = f"application/{FORMAT}"
 ENCODING = "binary"
+COMPLEX = "complex_objects"
+"""Key of the context of a serialisation: whether plain complex numbers become objects."""
 
 _MAGIC = b"TSRARRAY"
 _HEADER = struct.Struct("<8sQ")
@@ -51,6 +54,16 @@ class Buffers:
         """The whole body."""
         padding = -(_HEADER.size + len(text)) % _ALIGNMENT
         return b"".join((_HEADER.pack(_MAGIC, len(text)), text, bytes(padding), *self._pieces))
+
+
+def complex_object(number: complex) -> dict[str, Any]:
+    """A plain complex number as an object."""
+    return {"object_type": "complex", "real": number.real, "imag": number.imag}
+
+
+def is_complex_object(value: dict[Any, Any]) -> bool:
+    """Whether an object is one that `complex_object` made."""
+    return len(value) == 3 and value.get("object_type") == "complex" and "real" in value and "imag" in value
 
 
 def is_framed(body: bytes) -> bool:

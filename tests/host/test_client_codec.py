@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
+import warnings
 from collections import namedtuple
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lz4.frame
 import numpy as np
 import pybase64
 import pytest
-from tesseract_core.client import codec
+from pydantic import SecretStr
+from tesseract_core.client import arrays, codec
 
 pytestmark = pytest.mark.fast
 
@@ -77,7 +86,7 @@ def test_other_leaves_stay_json() -> None:
     result = encoded(tree)
     assert result.pop("f")[0] == 1
     assert result == {"a": 1, "b": 1.5, "c": None, "d": "text", "e": [1, [2, 3]], "g": "/x"}
-    assert encoded({"x": float("nan"), "y": float("inf")}) == {"x": None, "y": None}
+    assert codec.encode({"x": float("nan"), "y": [float("inf"), 1.0]}) == b'{"x":NaN,"y":[Infinity,1.0]}'
     assert codec.encode({}) == codec.encode(None) == b"null"
 
 
@@ -89,9 +98,90 @@ def test_arrays_that_no_tesseract_knows_are_refused(value: Any) -> None:
         codec.encode({"x": value})
 
 
-@pytest.mark.parametrize("payload", [{"x": {1, 2}}, {1: "x"}, {"x": object()}], ids=["set", "key", "object"])
-def test_what_json_cannot_express_is_refused(payload: Any) -> None:
-    with pytest.raises(TypeError):
+def test_leaves_that_pydantic_reads_back_travel() -> None:
+    class Colour(Enum):
+        RED = "red"
+
+    @dataclass
+    class Point:
+        x: Any
+
+    tree = {
+        "set": {1},
+        "generator": (number for number in (0.5, 1.5)),
+        "values": {"a": 1}.values(),
+        "decimals": [Decimal("1.10"), Decimal(3)],
+        "duration": timedelta(seconds=1),
+        "secret": SecretStr("s"),
+        "colour": Colour.RED,
+        "point": Point(np.str_("x")),
+        "keys": {1: 2.0, np.int64(3): 1, 2.5: 1, Colour.RED: 0},
+        "big": 2**70,
+        "half": "\ud800",
+    }
+    assert encoded(tree) == {
+        "set": [1],
+        "generator": [0.5, 1.5],
+        "values": [1],
+        "decimals": ["1.10", 3],
+        "duration": "PT1S",
+        "secret": "s",
+        "colour": "red",
+        "point": {"x": "x"},
+        "keys": {"1": 2.0, "3": 1, "2.5": 1, "red": 0},
+        "big": 2**70,
+        "half": "\ud800",
+    }
+
+
+def test_complex_numbers_travel_as_arrays_of_rank_0() -> None:
+    assert codec.decode(codec.encode({"z": complex(-0.0, np.inf)}))["z"][()] == complex(-0.0, np.inf)
+    answer = codec.decode(b'{"z": {"object_type": "complex", "real": NaN, "imag": -0.0}}')["z"]
+    assert repr(answer) == "(nan-0j)"
+
+
+def test_long_double_is_sent_as_double() -> None:
+    assert encoded({"x": np.longdouble(0.5)})["x"]["dtype"] == "float64"
+    if np.finfo(np.longdouble).max > np.finfo(float).max:
+        with pytest.raises(ValueError, match=r"^x: .*does not fit into float64"):
+            codec.encode({"x": np.longdouble(1e308) * 10})
+
+
+class Tensor:
+    """As far as a client sees, a tensor of torch."""
+
+    def __init__(self, requires_grad: bool) -> None:
+        self.requires_grad = requires_grad
+
+    def detach(self) -> Tensor:
+        return Tensor(False)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        assert not self.requires_grad
+        return np.ones(2)
+
+
+def test_a_tensor_is_detached_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "_warned", [])
+    gradients = [False, True, True]
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(is_grad_enabled=lambda: gradients.pop(0)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        codec.encode({"x": Tensor(True)})
+        assert not caught, "under torch.no_grad() nobody wants a gradient"
+        codec.encode({"x": Tensor(True), "y": Tensor(True), "z": Tensor(False)})
+    (warning,) = caught
+    assert ".detach()" in str(warning.message)
+    assert "tesseract-torch" in str(warning.message)
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [({"a": [0, {"x": object()}]}, "a.[1].x"), ({(1,): "x"}, ""), ({None: 1}, "")],
+    ids=["leaf", "tuple", "none"],
+)
+def test_what_json_cannot_express_is_refused(payload: Any, path: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(path)}.*cannot be sent to a Tesseract"):
         codec.encode(payload)
 
 

@@ -7,11 +7,12 @@ bytes are C-ordered and little-endian. Requests carry base64, references to file
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ import pybase64
 from pydantic_core import from_json
 
 from tesseract_core import framing
+from tesseract_core.client.arrays import to_numpy
+from tesseract_core.client.payload import Tree
 from tesseract_core.untrusted import open_regular
 
-# What the array types of the contract can hold: booleans, (unsigned) integers, floats, complex numbers.
-_NUMERIC_KINDS = "biufc"
+__all__ = ["BinrefFile", "Frame", "base64_data", "decode", "decode_array", "encode", "parse", "to_numpy"]
 
 ArrayEncoder = Callable[[np.ndarray], dict[str, str]]
 
@@ -35,45 +37,25 @@ ArrayEncoder = Callable[[np.ndarray], dict[str, str]]
 def encode(payload: Any, encode_array: ArrayEncoder | None = None) -> bytes:
     """Serialise a payload; every leaf with `__array__` (NumPy, JAX, torch, ...) becomes an encoded array.
 
+    Numbers that strict JSON cannot express are written as every server reads them: `NaN`, `Infinity`, `-Infinity`.
+
     Args:
-        payload: Tree of mappings (string keys), sequences and leaves; empty or None becomes `null`.
+        payload: Tree of mappings, sequences, models and leaves; empty or None becomes `null`.
         encode_array: Makes the `data` member of an array; base64 by default.
 
     Raises:
-        TypeError: A leaf or key that JSON cannot express.
+        TypeError: A leaf or key that JSON cannot express; the message begins with its path.
         ValueError: An array of a dtype that no Tesseract knows (objects, strings, bfloat16, ...).
     """
     if not payload:
         return b"null"
-    return orjson.dumps(_to_json(payload, encode_array or base64_data), default=_other_leaf)
-
-
-def _to_json(node: Any, encode_array: ArrayEncoder) -> Any:
-    if node is None or isinstance(node, str | bytes):
-        return node
-    if isinstance(node, Mapping):
-        return {key: _to_json(value, encode_array) for key, value in node.items()}
-    if hasattr(node, "__array__"):
-        array = to_numpy(node)
-        return {"shape": array.shape, "dtype": array.dtype.name, "data": encode_array(array)}
-    if isinstance(node, Sequence):  # tuples and NamedTuples included
-        return [_to_json(item, encode_array) for item in node]
-    return node
-
-
-def to_numpy(value: Any) -> np.ndarray:
-    """Array-like to a C-ordered array of native byte order; detached from torch's graph and copied from a GPU."""
-    if getattr(value, "requires_grad", False):
-        value = value.detach()
-    if hasattr(value, "__cuda_array_interface__"):
-        for to_host in ("cpu", "get", "copy_to_host"):  # torch, CuPy, Numba
-            if hasattr(value, to_host):
-                value = getattr(value, to_host)()
-                break
-    array = np.asarray(value, order="C")
-    if array.dtype.kind not in _NUMERIC_KINDS:
-        raise ValueError(f"Cannot send an array of dtype {array.dtype}; convert it to a NumPy number type first")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    tree = Tree(payload, encode_array or base64_data)
+    if tree.is_finite:
+        try:
+            return orjson.dumps(tree.root)
+        except TypeError:  # integers of more than 64 bits, and halves of surrogate pairs
+            pass
+    return json.dumps(tree.root, separators=(",", ":")).encode()
 
 
 def base64_data(array: np.ndarray) -> dict[str, str]:
@@ -119,12 +101,6 @@ class Frame:
         return (self._buffers.body(text), framing.MEDIA_TYPE) if self._buffers else (text, "application/json")
 
 
-def _other_leaf(leaf: Any) -> Any:
-    if isinstance(leaf, os.PathLike):
-        return os.fspath(leaf)
-    raise TypeError(f"Cannot send a value of type {type(leaf).__name__} to a Tesseract: {leaf!r}")
-
-
 # ---- answers ---------------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +129,8 @@ def _from_json(node: Any, output_path: Path | None, buffers: memoryview | None) 
     if isinstance(node, dict):
         if node.get("object_type") == "array" or {"shape", "dtype", "data"} <= node.keys():
             return decode_array(node, output_path, buffers)
+        if framing.is_complex_object(node):
+            return complex(node["real"], node["imag"])
         return {key: _from_json(value, output_path, buffers) for key, value in node.items()}
     if isinstance(node, list):
         # Plain lists of numbers can be long; only what may hold an array is walked.

@@ -27,6 +27,8 @@ class Encoding:
         output_format: `json`, `json+base64` or `json+binref` (or `json+binary`, which only transports choose).
         gpu_transport: How GPU arrays travel: `none` is through memory.
         compression: `none` or `lz4`.
+        exact_numbers: Plain numbers of the answer keep their values where JSON has no form for them: infinities, NaN,
+            complex numbers. Only a server that also takes `json+binary` knows how.
 
     Raises:
         ValueError: A GPU transport that is not offered.
@@ -35,6 +37,7 @@ class Encoding:
     output_format: str | None = None
     gpu_transport: str | None = None
     compression: str | None = None
+    exact_numbers: bool = False
 
     def __post_init__(self) -> None:
         if self.gpu_transport is not None:
@@ -49,6 +52,8 @@ class Encoding:
             ranges.append(f"gpu_transport={self.gpu_transport}")
         if self.compression is not None:
             ranges.append(f"compression={self.compression}")
+        if self.exact_numbers:
+            ranges += ["nonfinite=literal", "complex=object"]
         return "; ".join(ranges)
 
 

@@ -52,8 +52,7 @@ class Endpoints(ABC):
             NotImplementedError: This Tesseract has no such endpoint.
         """
         self._require("abstract_eval", "Abstract evaluation")
-        result: dict[str, Any] = self._connected().call("abstract_eval", {"inputs": abstract_inputs})
-        return result
+        return self._compute("abstract_eval", {"inputs": abstract_inputs}, None)
 
     def jacobian(
         self,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError, from_json
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from tesseract_core.visible import visible, visible_lines
 
@@ -22,7 +23,8 @@ def error_from_response(endpoint: str, status: int, body: bytes) -> Exception:
 
 def _validation_error(endpoint: str, body: bytes) -> ValidationError | None:
     try:
-        details = [_detail(item) for item in from_json(body)["detail"]]
+        # The standard parser: what the client sent is repeated here, and may be more than the fast one takes.
+        details = [_detail(item) for item in json.loads(body)["detail"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return ValidationError.from_exception_data(f"endpoint {endpoint}", details) if details else None

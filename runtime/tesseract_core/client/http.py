@@ -75,9 +75,10 @@ class HttpTransport(Transport):
     ) -> Any:
         if endpoint == "health":
             return codec.parse(self._send("GET", "health"))
-        if endpoint not in COMPUTE_ENDPOINTS:
-            return codec.parse(self._send("POST", endpoint, codec.encode(payload)))
         encoding = encoding or Encoding()
+        if endpoint not in COMPUTE_ENDPOINTS:
+            accept = encoding.accept() if encoding.exact_numbers else "*/*"
+            return codec.decode(self._send("POST", endpoint, codec.encode(payload), accept=accept))
         with contextlib.ExitStack() as stack:
             if log_sink is not None:
                 run_id = run_id or str(uuid.uuid4())

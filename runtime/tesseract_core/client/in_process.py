@@ -167,12 +167,12 @@ def _snapshot(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 def _own_arrays(node: Any) -> Any:
     """The payload with copies of its arrays, so that user code which works in place never touches the caller's."""
     if node is None or isinstance(node, str | bytes):
-        return node
+        return str.__str__(node) if isinstance(node, np.str_) else node
     if isinstance(node, Mapping):
         return {key: _own_arrays(value) for key, value in node.items()}
     if isinstance(node, np.ndarray):
         return node.copy()
-    if hasattr(node, "__cuda_array_interface__"):  # stays on its device
+    if isinstance(node, np.generic) or hasattr(node, "__cuda_array_interface__"):  # the latter stays on its device
         return node
     if hasattr(node, "__array__"):
         return codec.to_numpy(node).copy()

@@ -365,21 +365,24 @@ class Tesseract(Endpoints):
     def _answer_encoding(self) -> Encoding:
         """The wanted encoding; where nobody has chosen a format, the fastest that the server offers.
 
-        Numbers in JSON text are slow, and cannot say `inf`; files of the server (`json+binref`) cannot be read here.
+        Numbers in JSON text are slow, and arrays of them cannot say `inf`; files of the server (`json+binref`) cannot
+        be read here.
         """
-        if not self._any_format:
-            return self._encoding
         try:
-            capabilities = self.server_capabilities or ServerCapabilities()
+            capabilities = self.server_capabilities
         except RuntimeError:  # a server that publishes no schema
             return self._encoding
-        for wanted, offered in (
-            (framing.FORMAT, capabilities.body_formats),
-            ("json+base64", capabilities.output_formats),
-        ):
-            if wanted in (offered or ()):
-                return replace(self._encoding, output_format=wanted)
-        return self._encoding
+        if capabilities is None:
+            return self._encoding
+        encoding = replace(self._encoding, exact_numbers=framing.FORMAT in (capabilities.body_formats or ()))
+        if self._any_format:
+            for wanted, offered in (
+                (framing.FORMAT, capabilities.body_formats),
+                ("json+base64", capabilities.output_formats),
+            ):
+                if wanted in (offered or ()):
+                    return replace(encoding, output_format=wanted)
+        return encoding
 
 
 def _http_transport(url: str, server_output_path: StrPath | None, timeout: Timeout, token: str | None) -> Transport:

@@ -112,6 +112,9 @@ class RuntimeConfig(BaseModel):
     compression: Annotated[Literal["lz4"] | None, BeforeValidator(_none)] = Field(
         None, description="Compress base64 and binref arrays in results: lz4, or none"
     )
+    nonfinite: Literal["null", "literal"] = Field(
+        "null", description="Plain numbers that are inf or NaN in JSON results: null, or the literals Infinity and NaN"
+    )
     # Left out of repr(): the URI may carry a password.
     mlflow_tracking_uri: str = Field(
         "", repr=False, description="Log metrics, parameters and artifacts to this MLflow server"

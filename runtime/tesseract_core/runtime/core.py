@@ -165,7 +165,7 @@ class _ResultValidator:
     def __call__(self, value: Any) -> BaseModel:
         context = {"own": False}
         if isinstance(value, self._user_outputs):
-            fields = _as_fields(value)
+            fields = self._result.plain(_as_fields(value))  # type: ignore[attr-defined]
             outputs = self._checked_outputs.model_validate(fields, by_name=True, by_alias=False, context=context)
             return self._result.model_construct(root=outputs)
         try:

@@ -20,6 +20,9 @@ from tesseract_core.redirects import RedirectRefused, aiohttp_trace
 
 SUPPORTED_FORMATS = Literal["json", "json+base64", "json+binref"]
 
+NONFINITE = ("null", "literal")
+COMPLEX = ("text", "object")
+
 PathLike = str | os.PathLike[str]
 
 HTTP_SILENCE = 20.0  # seconds for which a web server may say nothing
@@ -51,8 +54,12 @@ def output_to_bytes(
     compression: str | None = None,
     gpu_transport: str = "none",
     device_exports: Any = None,
+    nonfinite: str = "null",
+    complex_as: str = "text",
 ) -> bytes:
     """Encode a result as compact JSON (UTF-8, no trailing newline). Fields that were never set are left out.
+
+    Plain numbers that are infinite or NaN, and plain complex numbers, keep their values in `json+binary`.
 
     Args:
         obj: Result of an endpoint; any tree of models, containers, arrays and JSON values.
@@ -62,6 +69,9 @@ def output_to_bytes(
         compression: `lz4` or None, for base64 and binref buffers.
         gpu_transport: Only `none` is offered.
         device_exports: Reserved for GPU transports; unused.
+        nonfinite: What plain numbers become that are infinite or NaN: `null` (stderr says where), or `literal`
+            (`Infinity`, `-Infinity`, `NaN`, which strict parsers refuse). JSON buffers of arrays have null.
+        complex_as: What plain complex numbers become: `text` (`1+2j`), or `object` (see `framing.complex_object`).
 
     Raises:
         ValueError: Unknown format, compression or transport.
@@ -70,43 +80,58 @@ def output_to_bytes(
     from pydantic import BaseModel
     from pydantic_core import PydanticSerializationError, to_json
 
-    from tesseract_core.runtime.array_encoding import BUFFERS, Splice, encode_array
+    from tesseract_core.runtime.array_encoding import BUFFERS, Splice, encode_array, is_opaque
     from tesseract_core.runtime.array_encoding.binref import WRITE_ERROR
+    from tesseract_core.runtime.nonfinite import with_null
 
     for what, value, offered in (
         ("output format", format, (*available_formats(), framing.FORMAT)),
         ("compression", compression or "none", available_compressions()),
         ("GPU transport", gpu_transport, available_gpu_transports()),
+        ("form of infinities", nonfinite, NONFINITE),
+        ("form of complex numbers", complex_as, COMPLEX),
     ):
         if value not in offered:
             raise ValueError(f"Unknown {what} {value!r}; use one of: {', '.join(offered)}")
+    framed = format == framing.FORMAT
     splice, buffers = Splice(), framing.Buffers()
     context: dict[str, Any] = {
         "array_encoding": format.partition("+")[2] or "json",
         "compression": None if compression == "none" else compression,
         "__splice": splice,
         BUFFERS: buffers,
+        framing.COMPLEX: framed or complex_as == "object",
     }
+
+    def other_leaf(leaf: Any) -> Any:
+        if hasattr(leaf, "__array__") or is_opaque(leaf):
+            return encode_array(leaf, context)
+        raise TypeError(f"{type(leaf).__name__} has no JSON form")
+
     if base_dir is not None:
         context["base_dir"] = os.fspath(base_dir)
     if binref_dir is not None:
         context["binref_dir"] = os.fspath(binref_dir)
     try:
         if isinstance(obj, BaseModel):
-            text = obj.__pydantic_serializer__.to_json(obj, context=context, exclude_unset=True, by_alias=True)
+            text = obj.__pydantic_serializer__.to_json(
+                obj, context=context, exclude_unset=True, by_alias=True, fallback=other_leaf
+            )
         else:
             text = to_json(
                 obj,
                 context=context,
                 by_alias=True,
-                inf_nan_mode="null",
-                fallback=lambda leaf: encode_array(leaf, context),
+                inf_nan_mode="constants",
+                fallback=other_leaf,
             )
     except PydanticSerializationError:  # which has lost what it was caused by
         if isinstance(error := context.get(WRITE_ERROR), OSError):
             raise error from None
         raise
-    return buffers.body(text) if format == framing.FORMAT else splice.join(text)
+    if framed:
+        return buffers.body(text)
+    return splice.join(text if nonfinite == "literal" else with_null(text))
 
 
 def is_url(path: PathLike) -> bool:

@@ -11,9 +11,8 @@ from pydantic_core import from_json
 
 from tesseract_core.runtime.cli.errors import UsageError
 from tesseract_core.runtime.file_interactions import cause_of, is_url, read_from_path, replace_file
-from tesseract_core.runtime.trust import close_process
-from tesseract_core.runtime.file_interactions import cause_of, read_from_path, replace_file
 from tesseract_core.runtime.problems import WRAP, forgot_inputs
+from tesseract_core.runtime.trust import close_process
 
 Model = TypeVar("Model", bound=BaseModel)
 

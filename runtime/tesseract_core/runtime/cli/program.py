@@ -342,7 +342,11 @@ def _encode(result: Any) -> bytes:
     config = get_config()
     try:
         return output_to_bytes(
-            result, config.output_format, base_dir=config.output_path, compression=config.compression
+            result,
+            config.output_format,
+            base_dir=config.output_path,
+            compression=config.compression,
+            nonfinite=config.nonfinite,
         )
     except OSError as error:
         raise CommandFailed(f"cannot write the result to the output path {config.output_path}: {error}") from None

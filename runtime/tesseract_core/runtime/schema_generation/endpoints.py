@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from tesseract_core.runtime.schema_generation.leaves import Leaves, collect
 from tesseract_core.runtime.schema_generation.path_sets import path_set
+from tesseract_core.runtime.schema_generation.places import Place
 from tesseract_core.runtime.schema_generation.rewrite import Rewriter, abstract_default
 from tesseract_core.runtime.schema_generation.vectors import (
     CotangentVector,
@@ -26,6 +27,34 @@ class EndpointSchemas:
 
     payload: type[BaseModel]
     result: type[BaseModel]
+
+
+class Payload(BaseModel):
+    """Base of all payloads. NumPy scalars and encoded arrays in `inputs` become what their places hold."""
+
+    place: ClassVar[Place | None] = None
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        if cls.place is not None and isinstance(obj, dict) and "inputs" in obj:
+            obj = {**obj, "inputs": cls.place(obj["inputs"], options.get("context"))}
+        return super().model_validate(obj, **options)
+
+
+class Result:
+    """Base of all results, which are root models: the same for the whole of them."""
+
+    place: ClassVar[Place | None] = None
+
+    @classmethod
+    def plain(cls, value: Any) -> Any:
+        """`value` with plain numbers where the schema has no arrays."""
+        return value if cls.place is None else cls.place(value)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Any:
+        plain = cls.plain(obj) if isinstance(obj, dict) else obj
+        return super().model_validate(plain, **options)  # type: ignore[misc]
 
 
 class SchemaFactory:
@@ -145,20 +174,27 @@ def _payload(
     fields: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> type[BaseModel]:
-    return create_model(
+    model = create_model(
         name,
-        __config__=ConfigDict(extra="forbid", json_schema_extra=extra),
+        __base__=Payload,
+        __cls_kwargs__={"extra": "forbid", "json_schema_extra": extra},
         __doc__=doc,
         __module__=__name__,
         inputs=(inputs, Field(description="The inputs")),
         **(fields or {}),
     )
+    model.place = Place(inputs)
+    return model
 
 
 def _root(name: str, doc: str, root: Any, extra: dict[str, Any] | None = None) -> type[BaseModel]:
-    model = type(
-        name,
-        (RootModel[root],),
-        {"__doc__": doc, "__module__": __name__, "model_config": ConfigDict(json_schema_extra=extra)},
-    )
+    config = ConfigDict(json_schema_extra=extra, ser_json_inf_nan="constants")
+    body = {"__doc__": doc, "__module__": __name__, "model_config": config}
+    model: Any = type(name, (Result, RootModel[root]), body)
+    model.place = _changing_place(root)
     return model
+
+
+def _changing_place(annotation: Any) -> Place | None:
+    place = Place(annotation) if isinstance(annotation, type) else None  # not the mappings of gradients
+    return None if place is None or place.idle() else place

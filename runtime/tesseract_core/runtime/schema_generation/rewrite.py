@@ -18,6 +18,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    JsonValue,
     PlainValidator,
     PydanticUndefinedAnnotation,
     RootModel,
@@ -28,6 +29,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
+from tesseract_core.runtime.schema_generation import exact
 from tesseract_core.runtime.schema_types import PydanticArrayAnnotation, ShapeDType
 from tesseract_core.runtime.tree_transforms import is_arraylike
 
@@ -99,6 +101,10 @@ class Rewriter:
         """Return an annotation with all models and array types in it replaced."""
         if is_array_type(annotation):
             return self._array(annotation)
+        if annotation is complex or annotation is Any:
+            return exact.COMPLEX if annotation is complex else exact.ANYTHING
+        if annotation is JsonValue:  # there is neither a model nor an array in it
+            return annotation
         if is_model(annotation) and not issubclass(annotation, ShapeDType):
             return self.model(annotation)
         origin, args = members(annotation)
@@ -122,11 +128,14 @@ class Rewriter:
             changed = self._field(field)
             if changed is not field:
                 fields[name] = (changed.annotation, changed)
-        extra = {} if "extra" in cls.model_config or issubclass(cls, RootModel) else {"extra": "forbid"}
+        settings = {} if "extra" in cls.model_config or issubclass(cls, RootModel) else {"extra": "forbid"}
+        if cls.model_config.get("ser_json_inf_nan") != "strings":
+            # Whether they stay, or become null, is decided where the text is written.
+            settings["ser_json_inf_nan"] = "constants"
         return create_model(
             self._prefix + cls.__name__,
             __base__=cls,
-            __cls_kwargs__=extra,
+            __cls_kwargs__=settings,
             __doc__=cls.__doc__,
             __module__=cls.__module__,
             **fields,

@@ -27,7 +27,7 @@ from tesseract_core.runtime.openapi import build_openapi
 from tesseract_core.runtime.profiler import Profiler
 from tesseract_core.runtime.serve import errors
 from tesseract_core.runtime.serve.messages import Reply, RequestHead
-from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate
+from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate, negotiate_numbers
 from tesseract_core.runtime.serve.queue import Message
 from tesseract_core.runtime.trust import network_payload
 from tesseract_core.runtime.user_module import explained, get_tesseract_api
@@ -115,10 +115,10 @@ class Handler:
 
     @staticmethod
     def _negotiate(head: RequestHead) -> Encoding:
-        if head.endpoint in _PLAIN_JSON:
-            return Encoding("json", None)
         config = get_config()
-        default = Encoding(config.output_format, config.compression)
+        default = Encoding(config.output_format, config.compression, config.nonfinite)
+        if head.endpoint in _PLAIN_JSON:
+            return negotiate_numbers(head.accept, default)
         try:
             return negotiate(head.accept, default)
         except NotAcceptable as error:
@@ -153,6 +153,8 @@ class Handler:
             base_dir=get_config().output_path,
             binref_dir=f"run_{head.run_id}",
             compression=encoding.compression,
+            nonfinite=encoding.nonfinite,
+            complex_as=encoding.complex_as,
         )
         return Reply(200, content, f"application/{encoding.format}")
 

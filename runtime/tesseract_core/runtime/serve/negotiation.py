@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tesseract_core import framing
 from tesseract_core.runtime.file_interactions import (
+    COMPLEX,
+    NONFINITE,
     available_compressions,
     available_formats,
     available_gpu_transports,
@@ -14,10 +16,19 @@ from tesseract_core.runtime.file_interactions import (
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How to encode a result: one of the output formats, or `json+binary`, and `lz4` or no compression."""
+    """How to encode a result.
+
+    Attributes:
+        format: One of the output formats, or `json+binary`.
+        compression: `lz4` or None.
+        nonfinite: `null` or `literal`, for plain numbers that are infinite or NaN.
+        complex_as: `text` or `object`, for plain complex numbers.
+    """
 
     format: str
     compression: str | None
+    nonfinite: str = "null"
+    complex_as: str = "text"
 
 
 class NotAcceptable(Exception):
@@ -38,7 +49,7 @@ def negotiate(accept: str, default: Encoding) -> Encoding:
     """Return the first acceptable encoding in order of descending `q` (ties keep the client's order).
 
     `*/*` and `application/*` mean the default's format; a range without a `compression` parameter means the default's
-    compression. Raises `NotAcceptable`.
+    compression. `nonfinite=literal` and `complex=object` say how plain numbers are written. Raises `NotAcceptable`.
     """
     if not accept.strip():
         return default
@@ -47,13 +58,28 @@ def negotiate(accept: str, default: Encoding) -> Encoding:
         output_format = default.format if media in ("*/*", "application/*") else media.rpartition("/")[2]
         compression = parameters.get("compression", default.compression or "none")
         transport = parameters.get("gpu_transport", "none")
+        numbers = _plain_numbers(parameters, default)
         if (
-            output_format in (*available_formats(), framing.FORMAT)
+            numbers is not None
+            and output_format in (*available_formats(), framing.FORMAT)
             and compression in available_compressions()
             and transport in available_gpu_transports()
         ):
-            return Encoding(output_format, None if compression == "none" else compression)
+            return Encoding(output_format, None if compression == "none" else compression, *numbers)
     raise NotAcceptable(accept)
+
+
+def negotiate_numbers(accept: str, default: Encoding) -> Encoding:
+    """The same for an answer that is plain JSON whatever is accepted: only how numbers are written can be chosen."""
+    chosen = _plain_numbers(_parse_range(accept)[1], default) if accept.strip() else None
+    return Encoding("json", None, *(chosen or (default.nonfinite, default.complex_as)))
+
+
+def _plain_numbers(parameters: dict[str, str], default: Encoding) -> tuple[str, str] | None:
+    """How a range wants infinities and complex numbers; None if that is not offered."""
+    nonfinite = parameters.get("nonfinite", default.nonfinite)
+    complex_as = parameters.get("complex", default.complex_as)
+    return (nonfinite, complex_as) if nonfinite in NONFINITE and complex_as in COMPLEX else None
 
 
 def _parse_range(text: str) -> tuple[str, dict[str, str]]:
