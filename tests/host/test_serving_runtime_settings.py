@@ -48,7 +48,9 @@ def test_the_same_as_in_process(settings: Mapping[str, Any], monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "value", [["a,b"], [""], [" a"], [1], {"a": object()}, {"a": Path("/")}, "a\0b", ["a\0b"]], ids=["comma", "empty", "space", "number", "object", "path", "null", "null in list"]
+    "value",
+    [["a,b"], [""], [" a"], [1], {"a": object()}, {"a": Path("/")}, "a\0b", ["a\0b"]],
+    ids=["comma", "empty", "space", "number", "object", "path", "null", "null in list"],
 )
 def test_what_no_variable_can_hold_is_refused(value: object) -> None:
     with pytest.raises(InvalidValue, match=r"runtime_config\['allowed_hosts'\]"):
