@@ -11,6 +11,7 @@
     │       ├── EngineUnavailable       no engine could be reached
     │       ├── EngineTimeout           also TimeoutError: a call to the engine passed its deadline
     │       ├── APIError                the engine answered with an error
+    │       │   ├── DiskFull            a file system that the engine writes to has no room left
     │       │   ├── PortInUse           the host port belongs to somebody else
     │       │   └── NameInUse           a container of that name exists
     │       ├── NotFound
@@ -93,6 +94,20 @@ class APIError(EngineError, RuntimeError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class DiskFull(APIError):
+    """A file system that the engine writes to has no room left.
+
+    Args:
+        said: What the engine said.
+        shortage: Which file system, and how much is missing: a sentence without its end.
+        remedy: What can go, as commands.
+    """
+
+    def __init__(self, said: str, shortage: str = "The disk is full", remedy: Sequence[str] = ()) -> None:
+        self.said = said
+        super().__init__(f"{shortage} ({said}). Make room there: {' or '.join(remedy or ['remove what you can'])}.")
 
 
 class PortInUse(APIError):

@@ -16,7 +16,7 @@ from functools import partial
 from http.client import RemoteDisconnected
 from typing import Any
 
-from tesseract.backends.text import engine_error
+from tesseract.backends.refusals import engine_error
 from tesseract.deadline import Deadline
 from tesseract.errors import EngineError, EngineTimeout, EngineUnavailable
 

@@ -1,12 +1,30 @@
-"""Inspect documents of Podman and Docker as our values. Pure; tolerant of fields that are absent or null."""
+"""Inspect documents of Podman and Docker as our values. Pure; tolerant of fields that are absent or null.
+
+A document of another shape is an error of ours (`APIError`), never a traceback: part of it comes from images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tesseract.backends.spec import ContainerInfo, ImageInfo, PublishedPort
 from tesseract.backends.text import short_reference
+from tesseract.errors import APIError
+
+
+@contextmanager
+def _understood(what: str, attrs: object) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        name = attrs.get("Id") if isinstance(attrs, Mapping) else None
+        raise APIError(
+            f"The engine describes the {what} {name or ''} in a way that is not understood "
+            f"({type(error).__name__}: {error}). Look at it with the engine's own inspect command."
+        ) from error
+
 
 _STATUS = {"configured": "created", "initialized": "created", "stopped": "exited"}
 
@@ -17,7 +35,16 @@ def image_info(attrs: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | 
     Args:
         attrs: The document. Podman's `Size` counts a part of the mapped copies, too.
         history: Podman's `GET /images/NAME/history`: sizes of the layers alone.
+
+    Raises:
+        APIError: It is not understood.
     """
+    with _understood("image", attrs):
+        return _image_info(attrs, history)
+    raise AssertionError("returned or raised")
+
+
+def _image_info(attrs: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | None) -> ImageInfo:
     config = attrs.get("Config") or {}
     size = int(attrs.get("Size") or 0)
     if history is not None:
@@ -34,7 +61,13 @@ def image_info(attrs: Mapping[str, Any], history: Iterable[Mapping[str, Any]] | 
 
 
 def container_info(attrs: Mapping[str, Any]) -> ContainerInfo:
-    """A container from `GET /containers/NAME/json`."""
+    """A container from `GET /containers/NAME/json`. Raises: APIError if it is not understood."""
+    with _understood("container", attrs):
+        return _container_info(attrs)
+    raise AssertionError("returned or raised")
+
+
+def _container_info(attrs: Mapping[str, Any]) -> ContainerInfo:
     config, state = attrs.get("Config") or {}, attrs.get("State") or {}
     network = attrs.get("NetworkSettings") or {}
     host = attrs.get("HostConfig") or {}

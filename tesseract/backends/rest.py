@@ -12,6 +12,7 @@ from typing import Any
 from tesseract.backends import attach
 from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import frames, join
+from tesseract.backends.fullness import with_room
 from tesseract.backends.http import EngineApi, quote
 from tesseract.backends.spec import ContainerInfo, ContainerSpec, ImageInfo
 from tesseract.backends.whole import whole
@@ -19,6 +20,7 @@ from tesseract.deadline import Deadline
 from tesseract.errors import (
     APIError,
     ContainerNotFound,
+    DiskFull,
     EngineError,
     EngineUnavailable,
     GpuNotFound,
@@ -47,6 +49,10 @@ class RestBackend:
 
     # ---- what differs ----------------------------------------------------------------------------------------------
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
+        raise NotImplementedError
+
+    def _local(self) -> bool:
+        """Whether paths and devices of this machine are the engine's too."""
         raise NotImplementedError
 
     def _create(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
@@ -86,8 +92,9 @@ class RestBackend:
     def start(self, spec: ContainerSpec, deadline: Deadline | None = None) -> ContainerInfo:
         reference: str | None = None
         try:
-            reference = self._create_whole(spec, deadline)
-            self._post(reference, "start", deadline, accept=(304,))
+            with self._room_told(spec.image):
+                reference = self._create_whole(spec, deadline)
+                self._post(reference, "start", deadline, accept=(304,))
             return self.container(reference, deadline)
         except BaseException as exc:
             self._clean_up(reference or _cut_off(spec, exc))
@@ -99,8 +106,9 @@ class RestBackend:
         reference: str | None = None
         try:
             # Removed by us, below: an engine that removes it by itself leaves nothing to read the last state from.
-            reference = self._create_whole(replace(spec, remove=False), deadline, attached=True)
-            attach.run_attached(self.api, reference, stdout, stderr, deadline)
+            with self._room_told(spec.image):
+                reference = self._create_whole(replace(spec, remove=False), deadline, attached=True)
+                attach.run_attached(self.api, reference, stdout, stderr, deadline)
             status = self.wait(reference, deadline)
             return status, self.container(reference, deadline)
         except BaseException as exc:
@@ -108,6 +116,19 @@ class RestBackend:
             raise
         finally:
             self._clean_up(reference)
+
+    @contextmanager
+    def _room_told(self, image: str) -> Iterator[None]:
+        """A full disk is told with what can be seen of it."""
+        try:
+            yield
+        except DiskFull as exc:
+            if not self._local():
+                raise
+            info = None
+            with suppress(EngineError):
+                info = self.image(image)
+            raise with_room(exc, self.api.engine.lower(), info) from exc
 
     def _create_whole(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
         return whole(lambda: self._create(spec, None, attached), "Creating the container", deadline)

@@ -7,11 +7,9 @@ import os
 
 from tesseract.errors import UserError
 
-_NO_ROOM = "Free some, or set TMPDIR to a directory with room."
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_LEAVE = "Check its owner and mode."
 _ADVICE = {
-    errno.ENOSPC: _NO_ROOM,
-    errno.EDQUOT: _NO_ROOM,
     errno.EACCES: _NO_LEAVE,
     errno.EPERM: _NO_LEAVE,
     errno.EROFS: "Choose another place.",
@@ -40,10 +38,25 @@ def _line(error: Exception) -> str | None:
         return None
     if isinstance(error, FileNotFoundError) and error.filename is None and not _is_somewhere():
         return "The working directory does not exist any more. Change to another one."
+    if error.errno in _NO_ROOM:
+        return _full(error)
     if error.errno not in _ADVICE:
         return None
     where = f": {error.filename}" if error.filename is not None else ""
     return f"{os.strerror(error.errno)}{where}. {_ADVICE[error.errno]}"
+
+
+def _full(error: OSError) -> str:
+    """Which file system is full; where the error names no file, that of temporary files."""
+    import tempfile
+
+    from tesseract import disk
+
+    place = error.filename if isinstance(error.filename, str) else tempfile.gettempdir()
+    found = disk.room(place)
+    what = disk.shortage(found, quota=error.errno == errno.EDQUOT) if found else os.strerror(error.errno or 0)
+    remedies = [*(disk.ours(found) if found else ()), "set TMPDIR to a directory with room"]
+    return f"{what}: {place}. Make room there, or {' or '.join(remedies)}."
 
 
 def _is_somewhere() -> bool:

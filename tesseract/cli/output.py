@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from tesseract_core.visible import visible, visible_lines
 
+from tesseract.sizes import human_size as human_size
+
 Format = Annotated[
     Literal["table", "json"], Parameter(name=["--format", "-f"], metavar="FORMAT", help="How to print the result.")
 ]
@@ -47,13 +49,3 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         sys.stdout.write((line if edge is None or len(line) <= edge else line[: edge - 1] + "…") + "\n")
-
-
-def human_size(size: int) -> str:
-    """Bytes in decimal units, as container engines print them."""
-    value = float(size)
-    units = ["B", "kB", "MB", "GB", "TB"]
-    while value >= 999.5 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.3g} {units[0]}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Podman says `STEP 3/12: RUN ...`; BuildKit `#7 [stage-0 3/9] RUN ...`.
 _STEP = re.compile(r"(?:STEP (\d+)/(\d+): |#\d+ \[(?:\S+ )?(\d+)/(\d+)\] )(.*)")
+_LONGEST = 2000  # characters of a line that are looked at
 _INSTALL = re.compile(r"install\.sh (\w+)")
 _STEPS = {
     "environment": "Installing the Python environment",
@@ -66,7 +67,7 @@ class BuildProgress:
 
 def describe(line: str) -> str | None:
     """What to show for a line of output, if it starts a step: `Installing requirements (9/17)`."""
-    line = visible(line)
+    line = visible(line[:_LONGEST])
     match = _STEP.match(line)
     if match is None:
         return line if line.startswith("Preparing ") else None
@@ -77,5 +78,5 @@ def describe(line: str) -> str | None:
     elif "tesseract-runtime check" in text:
         what = "Checking the Tesseract"
     else:
-        what = re.sub(r"--mount=\S+ ", "", text)[:60]
+        what = re.sub(r"(?<!\S)--mount=\S+ ", "", text)[:60]
     return f"{what} ({number}/{total})"

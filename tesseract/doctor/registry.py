@@ -20,6 +20,7 @@ NAMES = (
     "space",
     "network",
     "oci_runtime",
+    "init_program",
     "selinux",
     "gpus",
     "service",

@@ -50,7 +50,8 @@ class Dependencies:
     @property
     def needs_git(self) -> bool:
         return (
-            re.search(r"(^|[\s@\"'])git\+|^\s*vcs\b.*git|type\s*=\s*['\"]git['\"]", self.text, re.MULTILINE) is not None
+            re.search(r"(^|[\s@\"'])git\+|^[ \t]*vcs\b.*git|type\s*=\s*['\"]git['\"]", self.text, re.MULTILINE)
+            is not None
         )
 
 
@@ -133,7 +134,7 @@ def _rewritten(line: str, path: Path, stager: _Stager, seen: frozenset[Path]) ->
         )
     elif editable and is_local(editable[1]):
         yield stager.stage(editable[1])  # an image has no source tree to edit
-    elif named := re.match(r"[A-Za-z0-9._-]+\s*(\[[^]]*\])?\s*@\s*(file:[^;\s]+)(.*)$", line):
+    elif named := re.match(r"[A-Za-z0-9._-]+\s*(?:(\[[^]]*\])\s*)?@\s*(file:[^;\s]+)(.*)$", line):
         yield stager.stage(named[2] + (named[1] or "")) + named[3]
     elif is_local(line):
         requirement, _, marker = line.partition(" ;")

@@ -194,7 +194,7 @@ def parse_user(text: str | None, caller_uid: int, caller_gid: int, userns: str |
     """
     if text is None:
         return UserMapping(caller_uid, caller_gid, userns=userns)
-    if not re.fullmatch(r"\d+(:\d+)?", text):
+    if not re.fullmatch(r"[0-9]{1,10}(:[0-9]{1,10})?", text):
         raise InvalidValue(f"Invalid user '{text}': must be numeric UID or UID:GID, for example 1000:1000.")
     uid, _, gid = text.partition(":")
     wanted_gid = int(gid) if gid else (0 if int(uid) == 0 else None)

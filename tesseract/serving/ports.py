@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 import socket
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from tesseract.errors import InvalidValue, PortInUse
 
 MAX_ATTEMPTS = 5
+_PORTS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,13 @@ def parse_port(text: str | None) -> PortRange | None:
     """
     if text is None:
         return None
-    try:
-        numbers = [int(part) for part in str(text).split("-")]
-        first, last = numbers if len(numbers) == 2 else (numbers[0], numbers[0])
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
+    match = _PORTS.fullmatch(str(text).strip())
+    if match is None:
         raise InvalidValue(f"Port '{text}' must be single integer or a range (e.g. -p '8000-8080').")
+    first, last = int(match[1]), int(match[2] or match[1])
     if first > last:
         raise InvalidValue(f"Port range '{text}': the start port must not be greater than the end port.")
-    if not (0 <= first <= 65535 and 0 <= last <= 65535):
+    if last > 65535:
         raise InvalidValue(f"Port '{text}' must be between 0 and 65535.")
     return PortRange(first, last)
 

@@ -21,6 +21,8 @@ def parse_volume(spec: str, base_dir: Path | None = None) -> Mount:
 
     Raises: InvalidValue.
     """
+    if "\0" in spec or not _is_text(spec):
+        raise InvalidValue(f"Invalid mount volume specification {spec!a}: no path and no volume has such a name.")
     drive = _WINDOWS_DRIVE.match(spec)
     head, rest = (spec[:2], spec[2:]) if drive else ("", spec)
     parts = rest.split(":")
@@ -38,6 +40,14 @@ def parse_volume(spec: str, base_dir: Path | None = None) -> Mount:
         path = os.path.realpath(os.path.join(base_dir or Path.cwd(), os.path.expanduser(source)))
         return Mount("bind", path, target, read_only, options)
     return Mount("volume", source, target, read_only, options)
+
+
+def _is_text(spec: str) -> bool:
+    try:
+        spec.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_sources(mounts: Iterable[Mount]) -> None:

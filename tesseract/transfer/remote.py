@@ -203,10 +203,22 @@ def _clash(names: Iterable[str]) -> str | None:
 
 def without_credentials(url: str) -> str:
     """The URL as it may be printed: no user, no password, no query (which may carry a signature)."""
-    # A password with a slash in it, which is no valid URL, must not be printed either.
-    for userinfo in (r"://[^/?#]*@", r"://[^/@]*:[^/@]*[^\d/@][^@]*@"):
-        url = re.sub(userinfo, "://", url)
-    return url.partition("?")[0]
+    return _without_odd_passwords(re.sub(r"://[^/?#]*@", "://", url)).partition("?")[0]
+
+
+def _without_odd_passwords(url: str) -> str:
+    """A password with a slash in it, which is no valid URL, must not be printed either. Looks at nothing twice."""
+    kept, begin, at = [], 0, -1
+    while (start := url.find("://", begin) + 3) > 2:
+        kept.append(url[begin:start])
+        begin = start
+        at = at if at >= start else url.find("@", start)
+        if at < 0:
+            break
+        password = url[start:at].partition("/")[0].partition(":")[2]
+        if not re.fullmatch(r"\d*", password):  # a number alone is a port
+            begin = at + 1
+    return "".join([*kept, url[begin:]])
 
 
 def reason(problem: BaseException, url: str = "", fs: Any = None) -> str:
@@ -237,7 +249,7 @@ def reason(problem: BaseException, url: str = "", fs: Any = None) -> str:
         text = "no answer in time" if isinstance(said, TimeoutError) else type(said).__name__
     if url:
         text = text.replace(url, without_credentials(url))
-    text = re.sub(r"[\w.+-]+://[^\s'\"]+", lambda found: without_credentials(found[0]), text)
+    text = re.sub(r"(?<![\w.+-])[\w.+-]+://[^\s'\"]+", lambda found: without_credentials(found[0]), text)
     for password in _passwords(url):
         text = text.replace(password, "***")
     if isinstance(problem, PermissionError):

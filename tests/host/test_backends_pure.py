@@ -136,24 +136,61 @@ def test_cdi_specs_are_read_and_broken_ones_passed_over(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("kind: [")
     (tmp_path / "other.json").write_text('{"kind": "example.com/npu", "devices": [{"name": "x"}]}')
     (tmp_path / "notes.txt").write_text("no specification")
-    specs = cdi.read_specs([tmp_path, tmp_path / "absent"])
-    assert [name for spec in specs for name in spec.names] == [
+    (tmp_path / "edits.json").write_text('{"kind": "a.b/c", "containerEdits": "::", "devices": [{"name": "y"}]}')
+    (tmp_path / "unreadable.json").mkdir()
+    found = cdi.read_specs([tmp_path, tmp_path / "absent"])
+    assert [name for spec in found.specs for name in spec.names] == [
         "nvidia.com/gpu=0",
         "nvidia.com/gpu=GPU-8a5f",
         "nvidia.com/gpu=all",
         "example.com/npu=x",
     ]
-    assert specs[0].device_nodes == ("/dev/nvidiactl", "/dev/nvidia0", "/dev/other")
-    assert cdi.resolve(["0", "GPU-8a5f", "all", "example.com/npu=x", "nvidia.com/gpu=0"], specs) == (
+    assert found.specs[0].nodes == {
+        "0": ("/dev/nvidiactl", "/dev/nvidia0"),
+        "GPU-8a5f": ("/dev/nvidiactl", "/dev/other"),
+        "all": ("/dev/nvidiactl",),
+    }
+    assert found.unread == (
+        f"{tmp_path}/broken.yaml is no valid CDI specification (line 1: expected the node content, but found '<stream "
+        f"end>'). Renew it: sudo nvidia-ctk cdi generate --output={tmp_path}/broken.yaml",
+        f"{tmp_path}/edits.json is no valid CDI specification (containerEdits is not an object). Renew it: "
+        f"sudo nvidia-ctk cdi generate --output={tmp_path}/edits.json",
+        f"{tmp_path}/unreadable.json cannot be read: Is a directory. "
+        f"Make it readable: sudo chmod a+r {tmp_path}/unreadable.json",
+    )
+    wanted = ["0", "GPU-8a5f", "all", "example.com/npu=x", "nvidia.com/gpu=0"]
+    assert cdi.resolve(wanted, found, exists=lambda node: True) == (
         "nvidia.com/gpu=0",
         "nvidia.com/gpu=GPU-8a5f",
         "nvidia.com/gpu=all",
         "example.com/npu=x",
     )
     with pytest.raises(errors.GpuNotFound, match=r"gpu=7.*there are: nvidia.com/gpu=0, .*nvidia-ctk cdi generate"):
-        cdi.resolve(["7"], specs)
+        cdi.resolve(["7"], cdi.Specs(found.specs))
     with pytest.raises(errors.GpuNotFound, match="there is none on this machine"):
-        cdi.resolve(["0"], [])
+        cdi.resolve(["0"], cdi.Specs())
+    with pytest.raises(errors.GpuNotFound, match=r"gpu=7'\. \S+broken.yaml is no valid CDI .*\(There are: nv"):
+        cdi.resolve(["7"], found)
+
+
+def test_a_device_whose_node_is_gone(tmp_path: Path) -> None:
+    spec = cdi.parse_spec(tmp_path / "nvidia.yaml", CDI_SPEC)
+    with pytest.raises(errors.GpuNotFound, match=rf"/dev/nvidia0 any more, which {tmp_path}.*Renew it: sudo"):
+        cdi.resolve(["0"], cdi.Specs((spec,)), exists=lambda node: node != "/dev/nvidia0")
+    others = cdi.resolve(["all"], cdi.Specs((spec,)), exists=lambda node: node != "/dev/nvidia0")
+    assert others == ("nvidia.com/gpu=all",)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read every file")
+def test_a_specification_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "nvidia.json").write_text("{}")
+    (tmp_path / "nvidia.json").chmod(0)
+    with pytest.raises(errors.GpuNotFound, match=r"nvidia.json cannot be read: Permission denied\. Make it"):
+        cdi.resolve(["0"], cdi.read_specs([tmp_path]))
+    tmp_path.chmod(0)
+    unread = cdi.read_specs([tmp_path]).unread
+    tmp_path.chmod(0o700)
+    assert unread == (f"{tmp_path} cannot be read: Permission denied. Check its owner and mode.",)
 
 
 def test_the_users_own_cdi_directory_needs_a_newer_podman() -> None:

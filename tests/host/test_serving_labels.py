@@ -52,11 +52,12 @@ def test_a_name_among_the_raw_arguments_is_the_containers(words: list[str]) -> N
     assert labels.is_mine(container("mine", {**spec.labels, labels.UID: str(os.getuid())}))
 
 
-def test_only_socket_directories_of_ours_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    (tmp_path / "run").mkdir(mode=0o700)
+def test_only_socket_directories_of_ours_are_removed(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path / "run"))
+    (short_path / "run").mkdir(mode=0o700)
     ours = paths.socket_dir("tesseract-0123456789ab")
-    others = [tmp_path / "tesseract/tesseract-0123456789ab", ours.parent, ours.parent / "precious", tmp_path / "run"]
+    elsewhere = short_path / "tesseract/tesseract-0123456789ab"
+    others = [elsewhere, ours.parent, ours.parent / "precious", short_path / "run"]
     for place in (ours, *others):
         place.mkdir(parents=True, exist_ok=True)
         paths.remove_socket_dir(place)

@@ -47,7 +47,7 @@ def test_a_healthy_machine_passes_with_every_check(base_image: str, tesseract_cl
     done = tesseract_cli("doctor")
     assert done.returncode == 0, done.stdout
     assert "the file it wrote is yours" in done.stdout
-    assert len([line for line in done.stdout.splitlines() if line[:1] in "✓i!"]) == 20
+    assert len([line for line in done.stdout.splitlines() if line[:1] in "✓i!"]) == 21
 
 
 def test_podman_not_installed(doctor: Callable[..., Finding], tmp_path: Path) -> None:

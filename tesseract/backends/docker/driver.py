@@ -19,9 +19,10 @@ from tesseract.backends.docker.gpus import DeviceRequest, device_request
 from tesseract.backends.docker.identity import identity
 from tesseract.backends.http import quote
 from tesseract.backends.inspect import container_info
+from tesseract.backends.refusals import engine_error
 from tesseract.backends.rest import OWNED, RestBackend, label_filter
 from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
-from tesseract.backends.text import engine_error, with_variables
+from tesseract.backends.text import with_variables
 from tesseract.backends.users import supplementary_groups
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, NotFound
@@ -173,6 +174,9 @@ class DockerBackend(RestBackend):
         if done.returncode != 0:
             raise engine_error("Docker", done.stderr.decode(errors="replace").strip())
         return done.stdout.decode().split()[-1]
+
+    def _local(self) -> bool:
+        return self.endpoint.socket is not None
 
     def _is_rootless(self) -> bool:
         """A daemon whose socket is root's is root's; any other has to be asked, because a socket may be forwarded."""

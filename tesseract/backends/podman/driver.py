@@ -19,9 +19,10 @@ from tesseract.backends.podman.api import PodmanApi
 from tesseract.backends.podman.creating import one_at_a_time
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.identity import identity
+from tesseract.backends.refusals import engine_error
 from tesseract.backends.rest import OWNED, RestBackend, label_filter
 from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
-from tesseract.backends.text import engine_error, with_variables
+from tesseract.backends.text import with_variables
 from tesseract.backends.users import supplementary_groups
 from tesseract.deadline import Deadline
 from tesseract.errors import APIError, NotFound
@@ -101,7 +102,8 @@ class PodmanBackend(RestBackend):
         before = store.image(self.api, image_id).mapped_size
         name = f"tesseract-mapping-{secrets.token_hex(4)}"
         try:
-            self._create_whole(ContainerSpec(image_id, name, entrypoint=("true",), user=user), None, attached=True)
+            with self._room_told(image_id):
+                self._create_whole(ContainerSpec(image_id, name, entrypoint=("true",), user=user), None, attached=True)
         finally:
             self._clean_up(name)
         return store.image(self.api, image_id).mapped_size > before
@@ -186,7 +188,6 @@ class PodmanBackend(RestBackend):
         return cdi.resolve(spec.gpus.devices, cdi.read_specs(dirs))
 
     def _local(self) -> bool:
-        """Whether paths and devices of this machine are the engine's too."""
         return self.endpoint.socket is not None
 
     def _container_info(self, attrs: Mapping[str, Any]) -> ContainerInfo:

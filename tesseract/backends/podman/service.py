@@ -16,10 +16,11 @@ from pathlib import Path
 
 from tesseract import proc
 from tesseract.backends import cdi
+from tesseract.backends.fullness import with_room
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.ping import ping
-from tesseract.backends.text import engine_error
-from tesseract.errors import EngineError, EngineUnavailable
+from tesseract.backends.refusals import engine_error
+from tesseract.errors import DiskFull, EngineError, EngineUnavailable
 
 IDLE_SECONDS = 60
 _START_SECONDS = 20.0
@@ -85,7 +86,7 @@ def service_command(endpoint: Endpoint, cdi_dir: Path | None) -> list[str]:
 def _own_cdi_dir(endpoint: Endpoint) -> Path | None:
     """The user's CDI directory, if there is something in it and Podman can be told (5.5 and newer)."""
     directory = cdi.user_dir()
-    if directory is None or not cdi.read_specs([directory]):
+    if directory is None or not cdi.read_specs([directory]).specs:
         return None
     said = proc.run([*endpoint.executable, "--version"], timeout=20).stdout.decode(errors="replace")
     return directory if directory in cdi.spec_dirs(cdi.version_tuple(said)) else None
@@ -122,6 +123,8 @@ def _start_error(log: Path, what: str) -> EngineError:
         (line for line in reversed(lines) if "Error:" in line or "level=error" in line), lines[-1] if lines else ""
     )
     error = engine_error("Podman", said)
+    if isinstance(error, DiskFull):
+        return with_room(error, "podman")
     if isinstance(error, EngineUnavailable):
         return error
     return EngineUnavailable(

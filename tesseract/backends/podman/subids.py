@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tesseract import proc
-from tesseract.backends.text import SUBIDS
+from tesseract.backends.refusals import SUBIDS
 from tesseract.errors import EngineUnavailable
 
 SUBUID = Path("/etc/subuid")
