@@ -80,6 +80,41 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
+RUN = """
+import os, sys
+from tesseract.backends.podman.driver import PodmanBackend
+from tesseract.backends.podman.endpoint import find
+from tesseract.backends.spec import ContainerSpec
+backend = PodmanBackend(find(None, "test"))
+spec = ContainerSpec(sys.argv[1], f"contract-{os.getpid()}", ("sh", "-c", "ulimit -n; nice; umask"))
+backend.run(spec, sys.stdout.buffer.write, sys.stderr.buffer.write)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may undo everything")
+def test_limits_of_a_shell_do_not_stick_to_containers_of_others(base_image: str, short_path: Path) -> None:
+    def run(shell: str, *words: str) -> tuple[list[str], str]:
+        argv = ["bash", "-c", f'{shell}\nexec "$@"', "bash", *words, sys.executable, "-c", RUN, base_image]
+        environ = {**os.environ, "XDG_RUNTIME_DIR": str(short_path)}
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environ)
+        return done.stdout.split(), done.stderr
+
+    short_path.chmod(0o700)
+    try:
+        limited, said = run("ulimit -n 200", "nice", "-n", "1")
+        assert "200 open files (ulimit -n), nice" in said
+        assert limited[0] == "200"
+        undone, said = run("ulimit -S -n 200; umask 077")
+        assert said == ""
+        assert run("true") == (undone, "")
+        assert undone[0] not in ("200", "")
+        assert int(undone[1]) == int(limited[1]) - 1
+    finally:
+        for socket in (short_path / "tesseract").glob("podman*.sock"):
+            for pid in _pids(Endpoint(f"unix://{socket}", "test")):
+                os.kill(pid, signal.SIGKILL)
+
+
 def test_a_stale_socket_is_replaced(endpoint: Endpoint) -> None:
     PodmanBackend(endpoint).info()
     for pid in _pids(endpoint):

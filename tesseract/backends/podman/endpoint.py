@@ -7,12 +7,13 @@ import json
 import os
 import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tesseract import proc
+from tesseract.backends.podman import fresh
 from tesseract.backends.podman.ping import ping
 from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.errors import EngineUnavailable
@@ -101,7 +102,7 @@ def find(executable: tuple[str, ...] | None, why: str, environ: Mapping[str, str
         users = _users_socket()
         if users is not None and ping(f"unix://{users}", 2.0) is not None:
             return Endpoint(f"unix://{users}", f"{why}; the user's own socket answers", plain)
-    path = runtime_dir(environ) / name
+    path = runtime_dir(environ) / _socket_name(plain, environ, fresh.held())
     return Endpoint(f"unix://{path}", f"{why}; private service, started on demand", plain, private=True)
 
 
@@ -116,8 +117,9 @@ def _users_socket() -> Path | None:
     return path if path.exists() else None
 
 
-def _socket_name(executable: tuple[str, ...], environ: Mapping[str, str]) -> str:
-    """`podman.sock`, or another name for another store, configuration, set of groups or executable."""
+def _socket_name(executable: tuple[str, ...], environ: Mapping[str, str], held: Sequence[str] = ()) -> str:
+    """`podman.sock`, or another name for another store, configuration, set of groups or executable, and for limits that
+    a service could not get rid of."""
     special = [f"{name}={environ[name]}" for name in _STORE_VARIABLES if environ.get(name)]
     groups = sorted({*os.getgroups(), os.getgid()})
     with suppress(KeyError):
@@ -125,6 +127,7 @@ def _socket_name(executable: tuple[str, ...], environ: Mapping[str, str]) -> str
             special.append(f"groups={groups}")
     if executable != _installed():
         special.append(f"executable={executable}")
+    special += held
     if not special:
         return DEFAULT_SOCKET
     return f"podman-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:8]}.sock"

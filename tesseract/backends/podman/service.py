@@ -1,7 +1,9 @@
 """The private service of Podman's API, started on demand.
 
 It is `podman system service --time=N` on a socket in the user's runtime directory. It ends by itself
-when nobody has talked to it for a while. It has a session of its own, so it outlives the command that started it.
+when nobody has talked to it for a while. It has a session of its own, so it outlives the command that started it,
+and the machine's own limits (`fresh`), not those of the shell where that was; what cannot be undone is said, and only
+those who have the same use that service.
 Its supplementary groups are those of its starter, and containers inherit them; so groups, and everything
 in the environment that selects another store or configuration, are part of the socket's name.
 """
@@ -9,20 +11,27 @@ in the environment that selects another store or configuration, are part of the 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tesseract import proc
 from tesseract.backends import cdi
 from tesseract.backends.fullness import with_room
+from tesseract.backends.podman import fresh
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.ping import ping
 from tesseract.backends.refusals import engine_error
 from tesseract.errors import DiskFull, EngineError, EngineUnavailable
 
+logger = logging.getLogger("tesseract.podman")
+
 IDLE_SECONDS = 60
+# Isolated, and without site: it imports four modules.
+_FRESH = [sys.executable, "-I", "-S", fresh.__file__] if sys.executable else []
 _START_SECONDS = 20.0
 
 
@@ -58,18 +67,30 @@ def _start(endpoint: Endpoint, path: Path, timeout: float) -> str:
         log = path.with_suffix(".log")
         with log.open("wb") as output:
             argv = service_command(endpoint, _own_cdi_dir(endpoint))
-            process = proc.spawn_detached(argv, output)
+            process = proc.spawn_detached([*_FRESH, *argv], output)
         _started.append(process)
         while time.monotonic() < deadline:
             if path.exists():
                 _hand_over(endpoint, path)
                 version = ping(endpoint.url, 2.0)
                 if version is not None:
+                    _tell_kept(log)
                     return version
             if process.poll() is not None:
                 raise _start_error(log, f"it ended with status {process.returncode}")
             time.sleep(0.005)
         raise _start_error(log, f"it did not answer within {timeout:.0f} s")
+
+
+def _tell_kept(log: Path) -> None:
+    """Say what the service has from where it was started, and could not get rid of."""
+    lines = log.read_text(errors="replace").splitlines()
+    kept = [line.removeprefix(fresh.KEPT) for line in lines if line.startswith(fresh.KEPT)]
+    if kept:
+        logger.warning(
+            "Containers started from here have %s, which cannot be undone. A new login has the machine's own limits.",
+            ", ".join(kept),
+        )
 
 
 def service_command(endpoint: Endpoint, cdi_dir: Path | None) -> list[str]:
