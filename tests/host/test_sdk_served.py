@@ -37,6 +37,15 @@ def demo(server: Served) -> Iterator[Tesseract]:
         yield tesseract
 
 
+def test_the_expected_exception_may_be_a_class(demo: Tesseract) -> None:
+    case = {"endpoint": "apply", "payload": {"inputs": {}}, "expected_exception": ValidationError}
+    demo.test(case)
+    with pytest.raises(AssertionError, match="Expected KeyError, but got ValidationError"):
+        demo.test({**case, "expected_exception": KeyError})
+    with pytest.raises(ValidationError, match="the nearest is KeyError"):
+        demo.test({**case, "expected_exception": "KeyErr"})
+
+
 def test_apply_and_derivatives(demo: Tesseract) -> None:
     result = demo.apply(INPUTS)
     np.testing.assert_array_equal(result["y"], [0, 2, 4])

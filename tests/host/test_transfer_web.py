@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.stores import http_server
 
+from tesseract.serving.payload import staged
 from tesseract.transfer import web
 from tesseract.transfer.fetch import fetch
 from tesseract.transfer.remote import TransferError
@@ -187,3 +188,27 @@ def test_a_large_file_may_take_as_long_as_it_takes() -> None:
     timeout = web.options("http")["client_kwargs"]["timeout"]
     assert timeout.total is None
     assert timeout.sock_read
+
+
+def test_credentials_stay_with_their_host_where_it_redirects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.config import conf
+
+    monkeypatch.setitem(conf, "http", {"client_kwargs": {"headers": {"X-Api-Key": "secret"}}})
+    seen: dict[str, set[str]] = {}
+
+    def redirecting(request: Any) -> tuple[int, dict[str, str], bytes]:
+        seen.setdefault("first", set()).update(name.lower() for name in request.headers)
+        return 302, {"Location": f"{elsewhere}/x.json"}, b""
+
+    def answering(request: Any) -> tuple[int, dict[str, str], bytes]:
+        seen.setdefault("other", set()).update(name.lower() for name in request.headers)
+        return 200, {}, b"{}"
+
+    with (
+        http_server(tmp_path, scripted(answering)) as elsewhere,
+        http_server(tmp_path, scripted(redirecting)) as web_server,
+        staged([f"@{web_server.replace('//', '//user:pw@')}/x.json"], tmp_path) as payload,
+    ):
+        assert Path(payload.mounts[0].source).read_bytes() == b"{}"
+    assert {"authorization", "x-api-key"} <= seen["first"]
+    assert not {"authorization", "x-api-key"} & seen["other"]

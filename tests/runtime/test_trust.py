@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from pydantic import BaseModel, ValidationError
 from support.served import served
 from tesseract_core.runtime import Array, Float64
 from tesseract_core.runtime.config import override_config, update_config
+from tesseract_core.runtime.core import load_module_from_path
 from tesseract_core.runtime.experimental import LazySequence, TesseractReference
 from tesseract_core.runtime.file_interactions import read_from_path
-from tesseract_core.runtime.trust import network_payload
+from tesseract_core.runtime.serve import create_rest_api
+from tesseract_core.runtime.trust import is_closed, network_payload
 from tesseract_core.runtime.url_patterns import below, host_matcher
 
 pytestmark = pytest.mark.fast
@@ -340,3 +343,20 @@ def test_threads_children_and_tesseracts_inside_of_a_server_are_closed(project: 
             answer = server.post("/apply", {"inputs": {"pattern": f"@{project}/data/*.json"}})
             expected = dict.fromkeys(("plain", "thread", "in process", "child"), closed)
             assert answer.json == {"refused": expected}, server.log
+
+
+def test_an_application_is_closed_while_a_server_runs_it(project: Path) -> None:
+    app = create_rest_api(load_module_from_path(project / "p" / "tesseract_api.py"))
+    seen = []
+
+    async def events() -> dict[str, str]:
+        seen.append(is_closed())
+        return {"type": "lifespan.startup" if len(seen) == 1 else "lifespan.shutdown"}
+
+    async def send(event: Any) -> None:
+        seen.append(is_closed())
+
+    assert not is_closed()
+    asyncio.run(app({"type": "lifespan", "asgi": {"version": "3.0"}}, events, send))
+    assert seen == [True] * 4
+    assert not is_closed()

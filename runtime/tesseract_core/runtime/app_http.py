@@ -7,7 +7,5 @@ from __future__ import annotations
 
 from tesseract_core.runtime.core import get_tesseract_api
 from tesseract_core.runtime.serve import create_rest_api
-from tesseract_core.runtime.trust import close_process
 
-close_process()
 app = create_rest_api(get_tesseract_api())

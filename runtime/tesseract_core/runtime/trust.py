@@ -46,6 +46,18 @@ def close_process() -> None:
 
 
 @contextmanager
+def closed_process() -> Iterator[None]:
+    """Close this process and its children within the block."""
+    before = os.environ.get(_CLOSED)
+    close_process()
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_CLOSED, None)
+
+
+@contextmanager
 def network_payload(value: bool = True, urls: tuple[str, ...] = ()) -> Iterator[None]:
     """Within the block, payloads count as coming from the network (False: from the operator).
 

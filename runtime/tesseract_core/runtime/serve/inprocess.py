@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from types import ModuleType
 
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.serve import guards
-from tesseract_core.runtime.serve.asgi import ASGIApp
+from tesseract_core.runtime.serve.asgi import ASGIApp, Receive, Scope, Send
 from tesseract_core.runtime.serve.bodies import Bodies, Budget
 from tesseract_core.runtime.serve.dispatch import Dispatcher
 from tesseract_core.runtime.serve.handler import Handler
 from tesseract_core.runtime.serve.http_app import Policy, build_app
 from tesseract_core.runtime.serve.queue import Message
+from tesseract_core.runtime.trust import closed_process
 
 
 class ThreadDispatcher(Dispatcher):
@@ -41,4 +43,17 @@ def create_rest_api(api_module: ModuleType) -> ASGIApp:
     )
     dispatcher = ThreadDispatcher(handler, max_pending=config.max_queue + 1)
     bodies = Bodies(Budget(policy.max_body_size), config.body_timeout)
-    return build_app(dispatcher, handler.document, handler.endpoints, policy, bodies)
+    return _closed_while_served(build_app(dispatcher, handler.document, handler.endpoints, policy, bodies))
+
+
+def _closed_while_served(app: ASGIApp) -> ASGIApp:
+    """Close the process from a server's start of the application to its end: user code may start threads and children.
+
+    Without a server, only what a call itself reads is closed.
+    """
+
+    async def layer(scope: Scope, receive: Receive, send: Send) -> None:
+        with closed_process() if scope["type"] == "lifespan" else nullcontext():
+            await app(scope, receive, send)
+
+    return layer
