@@ -25,7 +25,7 @@ def cache(
         output.print_json([{**asdict(entry), "path": str(entry.path)} for entry in found])
     elif not clear:
         headers = ["URL", "Size", "Last used", "State", "Directory"]
-        output.print_table(headers, [_as_row(entry) for entry in found])
+        output.print_table(headers, [_as_row(entry) for entry in found], flexible=("URL", "Directory"))
 
 
 def _as_row(entry: store.Entry) -> list[str]:

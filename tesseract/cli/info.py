@@ -23,7 +23,7 @@ def info(*, format: output.Format = "table") -> None:
     if format == "json":
         output.print_json({key.replace(" ", "_"): value for key, value in facts.items()})
         return
-    output.print_table(["What", "Value"], [[key, _words(value)] for key, value in facts.items()])
+    output.print_table(["What", "Value"], [[key, _words(value)] for key, value in facts.items()], flexible=["Value"])
 
 
 def _words(value: str | bool | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tesseract.cli import output
+from tesseract.cli.tables import brief
 from tesseract.serving import listing
 
 
@@ -29,13 +30,15 @@ def list_images(*, format: output.Format = "table") -> None:
         [
             [
                 row.short_id,
-                str(list(row.tags)),
+                ", ".join(row.tags),
                 row.name,
                 row.version,
                 output.human_size(row.size),
                 output.human_size(row.mapped_size),
-                row.description.replace("\\n", " "),
+                brief(row.description),
             ]
             for row in rows
         ],
+        flexible=("Tags", "Name", "Version", "Description"),
+        droppable=("Mapped", "Description"),
     )

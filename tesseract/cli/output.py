@@ -5,12 +5,14 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from tesseract_core.visible import visible, visible_lines
+from tesseract_core.visible import visible_lines
 
+from tesseract.cli import tables
+from tesseract.cli.console import logger
 from tesseract.sizes import human_size as human_size
 
 Format = Annotated[
@@ -41,11 +43,16 @@ class RawOutput:
         sys.stdout.buffer.flush()
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they need to be; on a terminal, lines end at its edge."""
-    cells = [[visible(" ".join(cell.split())) for cell in row] for row in [headers, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+def print_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    flexible: Collection[str] = (),
+    droppable: Sequence[str] = (),
+) -> None:
+    """A table; the arguments are those of `tables.lines`. What a narrow terminal leaves out is said."""
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in cells:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        sys.stdout.write((line if edge is None or len(line) <= edge else line[: edge - 1] + "…") + "\n")
+    found, dropped = tables.lines([headers, *rows], edge, flexible, droppable)
+    sys.stdout.write("".join(f"{line}\n" for line in found))
+    if dropped and rows:
+        sys.stdout.flush()
+        logger.info("Too narrow for: %s. A wider terminal or `--format json` shows it.", ", ".join(dropped))

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from tesseract.cli import output
 from tesseract.cli.console import logger
+from tesseract.cli.tables import brief
 from tesseract.serving import listing, lookup
 
 
@@ -27,8 +28,10 @@ def ps(*, format: output.Format = "table") -> None:
                 row.host_address,
                 row.container_name,
                 row.owner or "-",
-                row.description.replace("\\n", " "),
+                brief(row.description),
             ]
             for row in rows
         ],
+        flexible=("Name", "Version", "Host Address", "Owner", "Description"),
+        droppable=("ID", "Description", "Owner"),
     )

@@ -45,7 +45,8 @@ def runs(
         output.print_json([_as_json(run) for run in found])
     else:
         headers, rows, left_out = table(found)
-        output.print_table(headers, rows)
+        whole = ("Started", "Endpoint", "Seconds", "Status")
+        output.print_table(headers, rows, flexible=[name for name in headers if name not in whole])
         if left_out:
             logger.warning("%s parameters have no column here; --format json has them", len(left_out))
 

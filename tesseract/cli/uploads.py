@@ -25,7 +25,7 @@ def uploads(
             [row["url"], str(row["files"]), output.human_size(row["size"]), row["state"], row["directory"]]
             for row in found
         ]
-        output.print_table(["URL", "Files", "Size", "State", "Directory"], rows)
+        output.print_table(["URL", "Files", "Size", "State", "Directory"], rows, flexible=("URL", "Directory"))
     if problem is not None:
         raise problem
     if retry:
