@@ -68,8 +68,8 @@ class ImagePlan:
 
     @property
     def description(self) -> str:
-        """One line: line ends become the two characters backslash and n."""
-        return "\\n".join(self.config.description.splitlines())
+        """One line: line ends, also the last one, become the two characters backslash and n."""
+        return re.sub("\r\n|[\r\n]", r"\\n", self.config.description)
 
     @property
     def metadata(self) -> str:

@@ -72,7 +72,7 @@ def test_everything(source: Path) -> None:
     folder = context(
         source,
         r"""
-description: "two\nlines, \"quoted\", $HOME, back\\slash"
+description: "two\nlines, \"quoted\", $HOME, back\\slash\n"
 env: {MY_PATH: "/opt/x:$PATH", QUOTED: 'a "b" \c'}
 metadata: {a: 1, b: 'q"x'}
 build_config:

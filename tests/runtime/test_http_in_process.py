@@ -166,6 +166,13 @@ def test_starlettes_test_client(output: Path) -> None:
         assert client.get("/openapi.json").status_code == 200
 
 
+def test_the_document(output: Path) -> None:
+    app = create_rest_api(load_module_from_path(APIS / "http_demo.py"))
+    _, body = asyncio.run(Client(app).request("GET", "/openapi.json"))
+    assert app.openapi() == json.loads(body)
+    assert "/apply" in app.openapi()["paths"]
+
+
 def test_events_without_what_asgi_makes_optional(app: Callable[..., Awaitable[None]]) -> None:
     events = iter(
         [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": json.dumps(A).encode()}]

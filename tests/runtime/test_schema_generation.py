@@ -181,7 +181,7 @@ class TestDocument:
             assert operation["operationId"] == f"{path[1:]}_{path[1:]}_{method}"
         apply = document["paths"]["/apply"]["post"]
         assert apply["summary"] == "Apply"
-        assert apply["description"].endswith("\n\nDouble a vector.")
+        assert apply["description"] == "Double a vector."
         assert apply["parameters"] == [
             {
                 "name": "accept",
@@ -192,7 +192,7 @@ class TestDocument:
         ]
         content = {"schema": {"$ref": "#/components/schemas/ApplyInputSchema"}}
         assert apply["requestBody"] == {"required": True, "content": {"application/json": content}}
-        assert apply["responses"] == {
+        assert {status: apply["responses"][status] for status in ("200", "422")} == {
             "200": {
                 "description": "Successful Response",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ApplyOutputSchema"}}},
@@ -202,8 +202,30 @@ class TestDocument:
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
             },
         }
+        for path, item in document["paths"].items():
+            for operation in item.values():
+                failures = [status for status in operation["responses"] if status not in ("200", "422")]
+                expected = ["401", "403", "421"]
+                if path != "/health":
+                    negotiated = ["406"] if path not in ("/abstract_eval", "/test") else []
+                    expected = ["400", "401", "403", *negotiated, "408", "413", "421", "500", "503"]
+                assert failures == expected
+                assert all(status in document["components"]["responses"] for status in failures)
         health = document["paths"]["/health"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert {**health, "title": ""} == {"type": "object", "additionalProperties": True, "title": ""}
+
+    def test_descriptions_are_the_authors_or_ours(self) -> None:
+        module = load_module_from_path(HERE / "apis" / "schema_demo.py")
+        module.apply.__doc__ = None
+        paths = build_openapi(create_endpoints(module), CONFIG)["paths"]
+        assert paths["/apply"]["post"]["description"] == "Apply the Tesseract to the input data."
+        module.apply.__doc__ = "  First line.\n\n    Second.\n    "
+        paths = build_openapi(create_endpoints(module), CONFIG)["paths"]
+        assert paths["/apply"]["post"]["description"] == "First line.\n\nSecond."
+
+    def test_the_last_line_end_of_a_description_stays(self) -> None:
+        config = SimpleNamespace(name="demo", description="line1\\nline2\\n", version="1.2.3")
+        assert build_openapi([], config)["info"]["description"] == "line1\nline2\n"
 
     def test_component_names(self, document: dict[str, Any]) -> None:
         assert set(document["components"]["schemas"]) == {

@@ -26,6 +26,7 @@ from tesseract_core.runtime.user_module import (
 __all__ = [
     "check_tesseract_api",
     "create_endpoints",
+    "get_description",
     "get_input_schema",
     "get_output_schema",
     "get_supported_endpoints",
@@ -37,7 +38,7 @@ __all__ = [
 Endpoint = Callable[..., Any]
 
 _DESCRIPTIONS = {
-    "apply": "Run the Tesseract on the given inputs.",
+    "apply": "Apply the Tesseract to the input data.",
     "jacobian": "Compute the derivatives of the requested outputs with respect to the requested inputs.",
     "jacobian_vector_product": "Compute the product of the Jacobian with a tangent vector (forward mode).",
     "vector_jacobian_product": "Compute the product of a cotangent vector with the Jacobian (reverse mode).",
@@ -91,6 +92,11 @@ def get_input_schema(endpoint: Endpoint) -> type[BaseModel]:
     return endpoint.__annotations__["payload"]
 
 
+def get_description(endpoint: Endpoint) -> str:
+    """What the author of the Tesseract says about an endpoint, else what we say."""
+    return endpoint.description  # type: ignore[attr-defined]
+
+
 def get_output_schema(endpoint: Endpoint) -> type[BaseModel]:
     """Model of an endpoint's result."""
     return endpoint.__annotations__["return"]
@@ -134,6 +140,7 @@ def _endpoint(name: str, function: Endpoint, user_function: Any, **annotations: 
     function.__annotations__ = annotations
     user_text = inspect.getdoc(user_function) if user_function is not None else None
     function.__doc__ = f"{_DESCRIPTIONS[name]}\n\n{user_text}" if user_text else _DESCRIPTIONS[name]
+    function.description = user_text or _DESCRIPTIONS[name]  # type: ignore[attr-defined]
     return function
 
 

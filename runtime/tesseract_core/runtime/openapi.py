@@ -12,6 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from tesseract_core import framing
 from tesseract_core.runtime.array_encoding import encode_array
+from tesseract_core.runtime.core import get_description
 from tesseract_core.runtime.file_interactions import (
     available_compressions,
     available_formats,
@@ -47,6 +48,31 @@ _ERROR_SCHEMAS: dict[str, JsonSchemaValue] = {
     },
 }
 
+# What else may be answered, and what stands in `detail` then.
+_TEXT: JsonSchemaValue = {"type": "string"}
+_MESSAGE: JsonSchemaValue = {"type": "string", "description": "What is wrong"}
+_FORMATS: JsonSchemaValue = {
+    "type": "object",
+    "properties": {
+        "message": {"type": "string"},
+        **{
+            f"available_{what}": {"type": "array", "items": {"type": "string"}}
+            for what in ("formats", "gpu_transports", "compressions")
+        },
+    },
+}
+_FAILURES: dict[str, tuple[str, JsonSchemaValue]] = {
+    "400": ("The request body is incomplete", _MESSAGE),
+    "401": ("The server requires a token, and this is not it", _MESSAGE),
+    "403": ("The request comes from a web page that may not call", _MESSAGE),
+    "406": ("The Accept header names no encoding of results that the server has", _FORMATS),
+    "408": ("The request body arrives too slowly", _MESSAGE),
+    "413": ("The request body is too large", _MESSAGE),
+    "421": ("The server does not answer to the name in the Host header", _MESSAGE),
+    "500": ("The Tesseract failed", _TEXT),
+    "503": ("Too many requests, or the process that computed this one died; others are not affected", _MESSAGE),
+}
+
 _ACCEPT_PARAMETER = {
     "name": "accept",
     "in": "header",
@@ -73,7 +99,10 @@ def build_openapi(endpoints: Sequence[Callable[..., Any]], config: Any) -> dict[
         "openapi": "3.1.0",
         "info": {"title": config.name, **description, "version": config.version},
         "paths": {f"/{endpoint.__name__}": _path_item(endpoint, references) for endpoint in endpoints},
-        "components": {"schemas": {name: components[name] for name in sorted(components)}},
+        "components": {
+            "schemas": {name: components[name] for name in sorted(components)},
+            "responses": {status: _failure(*meaning) for status, meaning in _FAILURES.items()},
+        },
         "x-supported-output-formats": list(available_formats()),
         "x-supported-gpu-transports": list(available_gpu_transports()),
         "x-supported-compressions": list(available_compressions()),
@@ -87,13 +116,14 @@ def _path_item(endpoint: Callable[..., Any], references: Mapping[Any, JsonSchema
     method = "post" if takes_payload else "get"
     operation: dict[str, Any] = {
         "summary": name.replace("_", " ").title(),
-        "description": endpoint.__doc__,
+        "description": get_description(endpoint),
         "operationId": f"{name}_{name}_{method}",
     }
     if not takes_payload:
         title = f"Response {operation['summary']} {name.title()} Get"
         result: JsonSchemaValue = {"type": "object", "additionalProperties": True, "title": title}
-        return {method: {**operation, "responses": {"200": _response("Successful Response", result)}}}
+        responses = {"200": _response("Successful Response", result), **_failures("401", "403", "421")}
+        return {method: {**operation, "responses": responses}}
     if name not in _NOT_NEGOTIATED:
         operation["parameters"] = [_ACCEPT_PARAMETER]
     operation["requestBody"] = {
@@ -103,8 +133,20 @@ def _path_item(endpoint: Callable[..., Any], references: Mapping[Any, JsonSchema
     operation["responses"] = {
         "200": _response("Successful Response", references[name, "serialization"]),
         "422": _response("Validation Error", {"$ref": "#/components/schemas/HTTPValidationError"}),
+        **_failures(*(status for status in _FAILURES if status != "406" or name not in _NOT_NEGOTIATED)),
     }
     return {method: operation}
+
+
+def _failures(*statuses: str) -> dict[str, Any]:
+    return {status: {"$ref": f"#/components/responses/{status}"} for status in statuses}
+
+
+def _failure(description: str, schema: JsonSchemaValue) -> dict[str, Any]:
+    if schema == _TEXT:
+        return {"description": description, "content": {"text/plain": {"schema": schema}}}
+    detail = {"type": "object", "properties": {"detail": schema}, "required": ["detail"]}
+    return _response(description, detail)
 
 
 def _response(description: str, schema: JsonSchemaValue) -> dict[str, Any]:

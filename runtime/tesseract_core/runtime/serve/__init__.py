@@ -5,16 +5,20 @@ Importing this package is cheap: the web stack is loaded by the first call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tesseract_core.runtime.serve.inprocess import RestApi
 
 __all__ = ["create_rest_api", "serve"]
 
 
-def create_rest_api(api_module: ModuleType) -> Callable[..., Any]:
+def create_rest_api(api_module: ModuleType) -> RestApi:
     """Return an ASGI application that runs the endpoints of `api_module` in this process, one call at a time.
+
+    Its method `openapi()` returns the OpenAPI document.
 
     Raises what `tesseract_core.runtime.core.create_endpoints` raises for a module that is no Tesseract.
     """

@@ -35,6 +35,7 @@ RUN_ID_HEADER = "tesseract-run-id"
 _DOCS = Path(__file__).parent / "docs"
 _DOCS_FILES = {
     "/docs": ("index.html", "text/html; charset=utf-8"),
+    "/docs/examples.js": ("examples.js", "text/javascript; charset=utf-8"),
     "/docs/start.js": ("start.js", "text/javascript; charset=utf-8"),
     "/docs/swagger-ui-bundle.js": ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
     "/docs/swagger-ui.css": ("swagger-ui.css", "text/css; charset=utf-8"),

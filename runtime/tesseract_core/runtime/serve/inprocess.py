@@ -7,6 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from types import ModuleType
+from typing import Any
+
+import orjson
 
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.serve import guards
@@ -31,7 +34,25 @@ class ThreadDispatcher(Dispatcher):
         return asyncio.get_running_loop().run_in_executor(self._thread, self._handler.answer, request)
 
 
-def create_rest_api(api_module: ModuleType) -> ASGIApp:
+class RestApi:
+    """The endpoints of one module, as an ASGI application."""
+
+    def __init__(self, app: ASGIApp, document: bytes) -> None:
+        self._app = app
+        self._document = document
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # From a server's start of the application to its end: user code may start threads and children. Without a
+        # server, only what a call itself reads is closed.
+        with closed_process() if scope["type"] == "lifespan" else nullcontext():
+            await self._app(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, as `/openapi.json` has it."""
+        return dict(orjson.loads(self._document))
+
+
+def create_rest_api(api_module: ModuleType) -> RestApi:
     """Return an ASGI application that runs the endpoints of `api_module` in this process."""
     config = get_config()
     handler = Handler(api_module)
@@ -43,17 +64,5 @@ def create_rest_api(api_module: ModuleType) -> ASGIApp:
     )
     dispatcher = ThreadDispatcher(handler, max_pending=config.max_queue + 1)
     bodies = Bodies(Budget(policy.max_body_size), config.body_timeout)
-    return _closed_while_served(build_app(dispatcher, handler.document, handler.endpoints, policy, bodies))
-
-
-def _closed_while_served(app: ASGIApp) -> ASGIApp:
-    """Close the process from a server's start of the application to its end: user code may start threads and children.
-
-    Without a server, only what a call itself reads is closed.
-    """
-
-    async def layer(scope: Scope, receive: Receive, send: Send) -> None:
-        with closed_process() if scope["type"] == "lifespan" else nullcontext():
-            await app(scope, receive, send)
-
-    return layer
+    app = build_app(dispatcher, handler.document, handler.endpoints, policy, bodies)
+    return RestApi(app, handler.document)

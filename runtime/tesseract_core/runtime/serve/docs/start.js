@@ -17,13 +17,31 @@ async function openapi() {
   return openapi();
 }
 
+// What the page shows beyond the document: a payload to start from, and what the author says about an endpoint.
+function prepare(spec) {
+  const examples = new Examples(spec);
+  for (const [path, methods] of Object.entries(spec.paths)) {
+    for (const operation of Object.values(methods)) {
+      operation.summary = (operation.description || operation.summary).split("\n")[0];
+      if (!operation.requestBody) continue;
+      try {
+        operation.requestBody.content["application/json"].example = examples.payload(path);
+      } catch (error) {
+        console.warn(`no example for ${path}`, error);
+      }
+    }
+  }
+  return spec;
+}
+
 openapi().then((spec) => {
   document.title = `${spec.info.title} – Tesseract API`;
   SwaggerUIBundle({
-    spec,
+    spec: prepare(spec),
     dom_id: "#swagger-ui",
     deepLinking: true,
     tryItOutEnabled: true,
+    defaultModelsExpandDepth: 0, // schemas are there for who wants them
     validatorUrl: null, // the default sends the document to a public service
     requestInterceptor: (request) => {
       Object.assign(request.headers, authorization());
