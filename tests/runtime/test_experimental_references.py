@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from pydantic import BaseModel, ValidationError
+from tesseract_core import Tesseract
+from tesseract_core.client import loopback
 from tesseract_core.runtime.config import override_config, update_config
-from tesseract_core.runtime.experimental import TesseractReference, tesseract_reference
+from tesseract_core.runtime.experimental import TesseractReference
 from tesseract_core.runtime.tracing import trace_call
 from tesseract_core.runtime.trust import network_payload
 
@@ -109,7 +112,7 @@ def test_json_schema() -> None:
 
 
 def test_loopback_in_a_container_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tesseract_reference, "_CONTAINER_MARKS", (str(tmp_path),))
+    monkeypatch.setattr(loopback, "_CONTAINER_MARKS", (str(tmp_path),))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         In(helper={"type": "url", "ref": f"http://127.0.0.1:{port}"})
@@ -117,5 +120,11 @@ def test_loopback_in_a_container_is_explained(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(ValidationError, match=rf"{ref} is this container itself, where nothing listens; serve"):
             In(helper={"type": "url", "ref": ref})
     In(helper={"type": "url", "ref": "http://elsewhere.invalid:8000"})
-    monkeypatch.setattr(tesseract_reference, "_CONTAINER_MARKS", ())
+    with pytest.raises(requests.exceptions.ConnectionError) as caught:
+        Tesseract.from_url(f"http://127.0.0.1:{port}").health()
+    assert caught.value.__notes__ == [
+        f"http://127.0.0.1:{port} is this container itself; serve the other Tesseract in the same --network, and name "
+        "it as http://ALIAS:8000 by its --network-alias"
+    ]
+    monkeypatch.setattr(loopback, "_CONTAINER_MARKS", ())
     In(helper={"type": "url", "ref": f"http://127.0.0.1:{port}"})

@@ -19,6 +19,7 @@ from tesseract_core.client import codec
 from tesseract_core.client.encoding import Encoding
 from tesseract_core.client.errors import error_from_response
 from tesseract_core.client.logs import LogSink, LogTail
+from tesseract_core.client.loopback import ADVICE, means_this_container
 from tesseract_core.client.transport import COMPUTE_ENDPOINTS, Timeout, Transport
 from tesseract_core.client.unix import UnixAdapter
 from tesseract_core.redirects import Rule, requests_hook
@@ -163,7 +164,8 @@ class HttpTransport(Transport):
         except requests.exceptions.ConnectionError as error:
             if not _nothing_was_sent(error):
                 raise
-            response = send()
+            with _explained(self.url):
+                response = send()
         if response.status_code >= 400:
             raise error_from_response(route, response.status_code, response.content)
         return response.content
@@ -186,6 +188,17 @@ def clean_url(url: str) -> str:
     if not parts.netloc:
         raise requests.exceptions.InvalidURL(f"Cannot talk to {url!r}, which names no host: {expected}")
     return urlunparse((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", "", ""))
+
+
+@contextlib.contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Add what a user may not think of to the error of a server that cannot be reached."""
+    try:
+        yield
+    except requests.exceptions.ConnectionError as error:
+        if means_this_container(url):
+            error.add_note(f"{url} is this container itself; {ADVICE}")
+        raise
 
 
 def _nothing_was_sent(error: requests.exceptions.ConnectionError) -> bool:

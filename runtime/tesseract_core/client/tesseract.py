@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import warnings
 import weakref
@@ -16,32 +15,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from tesseract_core import framing
 from tesseract_core.client.encoding import Encoding, ServerCapabilities, check_gpu_transport
 from tesseract_core.client.endpoints import Endpoints
+from tesseract_core.client.launcher import Launcher, abandon
 from tesseract_core.client.logs import LogSink, sink_for
 from tesseract_core.client.transport import Timeout, Transport
 
 Self = TypeVar("Self", bound="Tesseract")
 StrPath = str | os.PathLike[str]
-
-
-class Launcher(Protocol):
-    """Starts and ends the server behind a Tesseract. It must not refer to the Tesseract (garbage collection)."""
-
-    def start(self) -> Transport:
-        """Start the server and wait until it answers."""
-
-    def stop(self) -> None:
-        """End the server and remove what belongs to it; no error if it is gone already."""
-
-    def logs(self) -> str:
-        """What the server has written so far."""
-
-    def container(self) -> Any:
-        """The container that serves. Raises: RuntimeError if there is none by nature."""
 
 
 class _Shared:
@@ -196,7 +180,7 @@ class Tesseract(Endpoints):
             shared.transport = shared.launcher.start()
             shared.owner_pid = os.getpid()
             # At interpreter exit, too. Bound to what the views share, so that a view keeps the server alive.
-            shared.finalizer = weakref.finalize(shared, _abandon, shared.launcher, shared.transport, shared.owner_pid)
+            shared.finalizer = weakref.finalize(shared, abandon, shared.launcher, shared.transport, shared.owner_pid)
 
     def teardown(self) -> None:
         """End the server and remove its container. It can be served again.
@@ -390,15 +374,3 @@ def _http_transport(url: str, server_output_path: StrPath | None, timeout: Timeo
 
     output_path = None if server_output_path is None else Path(server_output_path).resolve()
     return HttpTransport(url, timeout=timeout, token=token, output_path=output_path)
-
-
-def _abandon(launcher: Launcher, transport: Transport, owner_pid: int) -> None:
-    """End the server of an object that nobody has any more, or of an interpreter that ends."""
-    if os.getpid() != owner_pid:  # a forked child has a copy of the object; the server belongs to its parent
-        return
-    with contextlib.suppress(Exception):
-        transport.close()
-    try:
-        launcher.stop()
-    except Exception as error:  # nobody is there to catch it; what could not be uploaded must not be forgotten
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)

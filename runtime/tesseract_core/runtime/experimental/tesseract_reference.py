@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import socket
 import threading
 from pathlib import Path
@@ -13,14 +11,12 @@ from urllib.parse import urlsplit
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from tesseract_core.client.loopback import ADVICE, means_this_container
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.trust import REDIRECTS, check_url, is_closed
 
 if TYPE_CHECKING:
     from tesseract_core import Tesseract
-
-# Files that Podman and Docker put into a container.
-_CONTAINER_MARKS = ("/run/.containerenv", "/.dockerenv")
 
 
 class Reference(NamedTuple):
@@ -129,22 +125,14 @@ def _full(url: str) -> str:
 
 def _check_loopback(url: str) -> None:
     """Refuse a loopback address inside of a container where nothing listens: it hardly means the container itself."""
-    if not any(map(os.path.exists, _CONTAINER_MARKS)):
+    if not means_this_container(_full(url)):
         return
+    parts = urlsplit(_full(url))
     try:
-        parts = urlsplit(_full(url))
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        if not (host == "localhost" or ipaddress.ip_address(host).is_loopback):
-            return
-    except ValueError:  # a name, or something that the client will complain about
-        return
-    try:
-        socket.create_connection((host, port), timeout=1).close()
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname, port), timeout=1).close()
     except OSError:
-        raise ValueError(
-            f"{url} is this container itself, where nothing listens; serve the other Tesseract in the same --network, "
-            "and name it as http://ALIAS:8000 by its --network-alias"
-        ) from None
+        raise ValueError(f"{url} is this container itself, where nothing listens; {ADVICE}") from None
 
 
 def _find(reference: Reference) -> Tesseract:
