@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from support.served import Served, free_port, served, start, stop, wait_until_healthy
-from tesseract_core.runtime.serve import deaths
+from tesseract_core.runtime import ended
 from tesseract_core.runtime.serve.board import Board
 
 API = Path(__file__).parent / "apis" / "harm.py"
@@ -84,7 +84,16 @@ def test_a_crash_shows_where_it_happened(server: Served) -> None:
     assert "harm.py" in server.log[before:]
 
 
+def test_what_a_run_printed_before_the_crash_is_not_lost(server: Served) -> None:
+    assert server.post("/apply", harm("nothing")).status == 200
+    assert server.post("/apply?run_id=last", harm("segfault")).status == 503
+    eventually((server.output / "run_last/logs/run.json").exists, "the run is recorded")
+    assert (server.output / "run_last/logs/tesseract.log").read_text() == "the last words\n"
+    assert "[run last] the last words\n" in server.log
+
+
 def test_a_process_without_descriptors_is_replaced(server: Served) -> None:
+    assert server.post("/apply", harm("nothing")).status == 200  # imports what is imported when it is needed
     first = server.post("/apply", harm("leak"))
     assert first.status == 200
     unanswered = server.post("/apply?run_id=leaked", harm("nothing"))
@@ -97,8 +106,8 @@ def test_a_process_without_descriptors_is_replaced(server: Served) -> None:
 
 def test_memory_that_ran_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([3, 4, 4])
-    monkeypatch.setattr(deaths, "_oom_kills", lambda: next(counts))
-    told = deaths.Deaths(Board(1))
+    monkeypatch.setattr(ended, "_oom_kills", lambda: next(counts))
+    told = ended.Endings()
     assert told.describe(signal.SIGKILL) == "killed: out of memory"
     assert told.describe(signal.SIGKILL) == "killed by signal 9 (SIGKILL)"
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any, Self, TextIO
 
 from tesseract_core.overwriting import Overwriting
-from tesseract_core.runtime.pipe_reader import the_reader
+from tesseract_core.runtime.pipe_reader import close_pipe, open_pipe, the_reader
 
 Consumer = Callable[[bytes], None]
 
@@ -176,7 +176,7 @@ class StdioCapture:
         if self._sink is not None:
             for diverted in (sys.stdout, sys.stderr):
                 self._diversions.enter_context(_sink_diverted(diverted, self._saved[diverted.fileno()], self))
-        self._read_fd, write_fd = os.pipe()
+        self._read_fd, write_fd = open_pipe()
         os.set_blocking(self._read_fd, False)
         for fd in self._saved:
             os.dup2(write_fd, fd)
@@ -250,7 +250,7 @@ class StdioCapture:
         self._pass_on(self._overwriting.end())
         if isinstance(self._live, LineSplitter):
             self._live.close()
-        os.close(self._read_fd)
+        close_pipe(self._read_fd)
         os.close(self._real_stderr)
 
     def _call_sink(self, lines: list[bytes]) -> None:

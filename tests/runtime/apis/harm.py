@@ -20,7 +20,7 @@ kept: list[int] = []
 class InputSchema(BaseModel):
     how: Literal[
         *("nothing", "segfault", "abort", "kill", "bus_error", "leak", "close_ours", "close_all"),
-        *("wait_for_child", "wait_for_pool", "input", "breakpoint", "read", "stty", "getpass"),
+        *("wait_for_child", "wait_for_pool", "wait_for_signal", "input", "breakpoint", "read", "stty", "getpass"),
     ]
     path: str = ""
 
@@ -62,6 +62,8 @@ def apply(inputs: InputSchema) -> OutputSchema:
         case "wait_for_pool":
             with get_context("fork").Pool(2) as pool:
                 pool.map(_note_and_wait, [inputs.path] * 2, chunksize=1)
+        case "wait_for_signal":
+            _note_and_wait(inputs.path)
         case "input":
             input("How many? ")
         case "breakpoint":

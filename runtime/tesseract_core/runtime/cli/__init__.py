@@ -37,18 +37,19 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     result_fd = reserve_stdout()
     status = EXIT_BUG
     try:
-        status = _run(arguments, result_fd)
+        # Where others call this function, the process is theirs.
+        status = _run(arguments, result_fd, may_fork=argv is None and hasattr(os, "fork"))
     finally:
         flush_all()
         gc.freeze()  # one more search through all that was imported takes a tenth of a short command
     sys.exit(status)
 
 
-def _run(arguments: list[str], result_fd: int) -> int:
+def _run(arguments: list[str], result_fd: int, *, may_fork: bool) -> int:
     from tesseract_core.runtime.cli.program import Program
 
     try:
-        return Program(result_fd).run(arguments)
+        return Program(result_fd, may_fork=may_fork).run(arguments)
     except UsageError as error:
         report_usage_error(error)
         return EXIT_USAGE_ERROR

@@ -53,10 +53,12 @@ class Program:
 
     Args:
         result_fd: Descriptor that an encoded result is written to.
+        may_fork: Run user code in a child process, so that a crash can be told.
     """
 
-    def __init__(self, result_fd: int) -> None:
+    def __init__(self, result_fd: int, *, may_fork: bool = False) -> None:
         self._result_fd = result_fd
+        self._may_fork = may_fork
 
     def run(self, arguments: list[str]) -> int:
         """Run the command and return its exit status.
@@ -76,6 +78,10 @@ class Program:
             return 0 if command else EXIT_USAGE_ERROR
         self._configure(before)
         if command in _DEBUGGED and not asks_help:
+            if self._may_fork:
+                from tesseract_core.runtime.cli.guardian import continue_in_child
+
+                continue_in_child(command.replace("-", "_"))
             self._attach_debugger()
         if command not in FIXED_COMMANDS:
             self._require_command(command)

@@ -26,11 +26,10 @@ class RunRecord:
     """
 
     def __init__(self, directory: RunDirectory, endpoint: str | None) -> None:
-        name = directory.path.name
         self._directory = directory
         self._start = time.monotonic()
         self._content: dict[str, str | float | None] = {
-            "run_id": name.removeprefix("run_") if name.startswith("run_") else None,
+            "run_id": _run_id(directory.path),
             "endpoint": endpoint,
             "started": datetime.now().isoformat(timespec="seconds"),
         }
@@ -53,17 +52,18 @@ class RunRecord:
             print(f"the run could not be recorded in {logs}: {error}", file=sys.stderr)
 
 
-def record_death(run: Path, endpoint: str, started: float, reason: str) -> None:
-    """Record a run whose process died, if it has a directory, and no other run has begun in it.
+def record_death(run: Path, endpoint: str, started: float, reason: str, last_words: bytes) -> None:
+    """Record a run whose process died before its end, if it has a directory, and no other run has begun in it.
 
     Args:
         run: The run's directory.
         endpoint: What was called.
         started: In seconds since the epoch.
         reason: How the process died.
+        last_words: What it had printed when it died, for its log.
     """
     content: dict[str, str | float | None] = {
-        "run_id": run.name.removeprefix("run_"),
+        "run_id": _run_id(run),
         "endpoint": endpoint,
         "started": datetime.fromtimestamp(started).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 6),
@@ -72,11 +72,24 @@ def record_death(run: Path, endpoint: str, started: float, reason: str) -> None:
     }
     try:
         with held(run):
+            if not (run / "logs").is_dir() or _is_of_an_earlier_run(run / "logs/run.json", started):
+                return  # this one had not got so far
+            if last_words:
+                with (run / "logs/tesseract.log").open("ab") as log:
+                    log.write(last_words)
             _write(run / "logs", content)
     except (BlockingIOError, FileNotFoundError):
         pass
     except OSError as error:
         print(f"the run could not be recorded in {run}: {error}", file=sys.stderr)
+
+
+def _is_of_an_earlier_run(record: Path, started: float) -> bool:
+    return record.exists() and record.stat().st_mtime < started
+
+
+def _run_id(run: Path) -> str | None:
+    return run.name.removeprefix("run_") if run.name.startswith("run_") else None
 
 
 def _write(logs: Path, content: Mapping[str, str | float | None]) -> None:

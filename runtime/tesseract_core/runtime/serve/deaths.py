@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from pathlib import Path
 
-from tesseract_core.endings import describe_status
 from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.ended import Endings
 from tesseract_core.runtime.paths import confine
+from tesseract_core.runtime.pipe_reader import what_is_left
 from tesseract_core.runtime.serve.board import Board
 
 
 class Deaths:
-    """In the main process: tells how compute processes died."""
+    """In the main process: tells how compute processes died, and what they had printed last."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._oom_kills = _oom_kills()
+        self._endings = Endings()
+        self._pipes: dict[int, int] = {}
+
+    def pipe(self, worker: int) -> int:
+        """Return the pipe for what a new compute process prints: we can still read it when that is dead."""
+        if worker not in self._pipes:
+            self._pipes[worker], write_fd = os.pipe()
+            os.close(write_fd)
+        return self._pipes[worker]
+
+    def describe(self, status: int) -> str:
+        """Say how a process ended, given its wait status."""
+        return self._endings.describe(status)
 
     def report(self, worker: int, pid: int, status: int) -> None:
         """Tell everybody concerned that a compute process ended with a wait status while it was needed."""
@@ -28,34 +39,13 @@ class Deaths:
         if run is not None:
             self._board.tell(worker, run.run_id, how)
             where = f" in run {run.run_id} of {run.endpoint}"
+        last_words = what_is_left(self._pipes.pop(worker))
+        prefix = f"[run {run.run_id}] " if run else ""
+        for line in last_words.decode(errors="replace").splitlines():
+            print(f"{prefix}{line}", file=sys.stderr)
         print(f"The compute process (pid {pid}) died{where}: {how}", file=sys.stderr, flush=True)
         if run is not None:
             from tesseract_core.runtime.mpa.record import record_death
 
             directory = confine(f"run_{run.run_id}", get_config().output_path, what="run id")
-            record_death(directory, run.endpoint, run.started, how)
-
-    def describe(self, status: int) -> str:
-        """Say how a process ended, given its wait status."""
-        code = os.waitstatus_to_exitcode(status)
-        before, self._oom_kills = self._oom_kills, _oom_kills()
-        out_of_memory = None if before is None or self._oom_kills is None else self._oom_kills > before
-        return describe_status(
-            code if code >= 0 else 128 - code, out_of_memory=out_of_memory, shm_size=_size_of("/dev/shm")
-        )
-
-
-def _oom_kills() -> int | None:
-    """How many processes of our control group the kernel has killed for memory, None if it does not say."""
-    with suppress(OSError, ValueError, IndexError):
-        group = Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].splitlines()[0]
-        events = Path("/sys/fs/cgroup", group, "memory.events").read_text().split()
-        return int(events[events.index("oom_kill") + 1])
-    return None
-
-
-def _size_of(file_system: str) -> int | None:
-    with suppress(OSError):
-        state = os.statvfs(file_system)
-        return state.f_blocks * state.f_frsize
-    return None
+            record_death(directory, run.endpoint, run.started, how, last_words)

@@ -131,6 +131,8 @@ class Handler:
             with serve_run(head.run_id, named=named, endpoint=head.endpoint) as run:
                 try:
                     return self._compute(head, payload, encoding)
+                except CannotGoOn:
+                    raise
                 except BaseException as error:
                     # User code may exit, or cancel something; signals never interrupt a call.
                     raised = error
@@ -138,6 +140,8 @@ class Handler:
                         raise
                     run.fail()  # by hand, because the log that the client may look into is to tell why
                     return self._failure(head)
+        except CannotGoOn:
+            raise
         except BaseException as error:  # also of the run: an unwritable directory, an unreachable MLflow server
             if error is not raised and _is_exhaustion(error):
                 raise CannotGoOn from error
@@ -147,15 +151,20 @@ class Handler:
         with Profiler() as profiler:
             result = self._functions[head.endpoint](payload)
         profiler.print_stats()
-        content = output_to_bytes(
-            result,
-            encoding.format,
-            base_dir=get_config().output_path,
-            binref_dir=f"run_{head.run_id}",
-            compression=encoding.compression,
-            nonfinite=encoding.nonfinite,
-            complex_as=encoding.complex_as,
-        )
+        try:
+            content = output_to_bytes(
+                result,
+                encoding.format,
+                base_dir=get_config().output_path,
+                binref_dir=f"run_{head.run_id}",
+                compression=encoding.compression,
+                nonfinite=encoding.nonfinite,
+                complex_as=encoding.complex_as,
+            )
+        except OSError as error:
+            if _is_exhaustion(error):
+                raise CannotGoOn from error
+            raise
         return Reply(200, content, f"application/{encoding.format}")
 
     def _failure(self, head: RequestHead) -> Reply:

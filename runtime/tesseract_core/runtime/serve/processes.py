@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from tesseract_core.endings import describe_status
+from tesseract_core.runtime.ended import as_shells_count
 
 _PR_SET_PDEATHSIG = 1
 SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -139,5 +140,4 @@ def end_group(group: int) -> None:
 
 def describe_exit(status: int) -> str:
     """Say how a process ended, given its wait status."""
-    code = os.waitstatus_to_exitcode(status)
-    return describe_status(code if code >= 0 else 128 - code)
+    return describe_status(as_shells_count(status))

@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 
 from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.pipe_reader import lend
 from tesseract_core.runtime.serve.address import Address, AddressUnavailable, claim, is_loopback
 from tesseract_core.runtime.serve.board import Board
 from tesseract_core.runtime.serve.deaths import Deaths
@@ -124,12 +125,14 @@ class Supervisor:
         from tesseract_core.runtime.serve import compute
 
         read_fd, write_fd = os.pipe()
+        pipe = self._deaths.pipe(worker)
 
         def target() -> int:
             self._announce.close()
             os.close(read_fd)
             for other in self._starting:
                 os.close(other)
+            lend(pipe)
             return compute.run(self._receiver, write_fd, worker, self._board)
 
         pid = fork(target)

@@ -1,0 +1,70 @@
+"""A call on the command line runs in a child process, so that somebody is left to say how it ended.
+
+A crash in native code takes everything with it: what the run has printed last, which is still in a pipe, the run's
+record, and any word about what happened. The parent has imported nothing of the user's and waits.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tesseract_core.runtime.config import get_config
+from tesseract_core.runtime.ended import Endings, as_shells_count
+from tesseract_core.runtime.logs import flush_all
+from tesseract_core.runtime.pipe_reader import lend, what_is_left
+
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_SI_KERNEL = 0x80  # of a terminal, which has sent it to the child, too
+
+
+def continue_in_child(endpoint: str) -> None:
+    """Return in a child process. This one ends with the child's exit status, after it has said what the child cannot.
+
+    Args:
+        endpoint: What is called, for the run's record.
+    """
+    pipe, write_fd = os.pipe()
+    os.close(write_fd)
+    endings, started, parent = Endings(), time.time(), os.getpid()
+    flush_all()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_FORWARDED, signal.SIGCHLD))
+    pid = os.fork()
+    if pid == 0:
+        from tesseract_core.runtime.serve.processes import die_with_parent
+
+        die_with_parent(parent)
+        lend(pipe)
+        faulthandler.enable(os.dup(2), all_threads=False)  # past the pipe, which nobody reads in a crash
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return
+    status = _wait(pid)
+    if os.WIFSIGNALED(status):
+        _tell(Path(get_config().output_path), endpoint, started, endings.describe(status), what_is_left(pipe))
+    os._exit(as_shells_count(status))
+
+
+def _wait(pid: int) -> int:
+    """Return the child's wait status. Meanwhile, signals for this process go to the child."""
+    while True:
+        received = signal.sigwaitinfo((*_FORWARDED, signal.SIGCHLD))
+        if received.si_signo != signal.SIGCHLD:
+            if received.si_code != _SI_KERNEL:
+                os.kill(pid, received.si_signo)
+            continue
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+
+
+def _tell(run: Path, endpoint: str, started: float, how: str, last_words: bytes) -> None:
+    from tesseract_core.runtime.mpa.record import record_death
+
+    sys.stderr.flush()
+    os.write(2, last_words)
+    print(f"Error: {endpoint} {how}", file=sys.stderr, flush=True)
+    record_death(run, endpoint, started, how, last_words)
