@@ -65,7 +65,13 @@ def test_offers() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"format": "xml"}, {"format": "json", "compression": "zip"}, {"format": "json", "gpu_transport": "cuda_ipc"}],
+    [
+        {"format": "json", "nonfinite": "zero"},
+        {"format": "json", "complex_as": "pair"},
+        {"format": "xml"},
+        {"format": "json", "compression": "zip"},
+        {"format": "json", "gpu_transport": "cuda_ipc"},
+    ],
 )
 def test_what_is_not_offered(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Unknown"):
@@ -84,6 +90,20 @@ def test_plain_trees() -> None:
         b'{"a":{"object_type":"array","shape":[1],"dtype":"int8","data":{"buffer":[1],"encoding":"json"}}}'
     )
     assert fi.output_to_bytes({"ä": "ö"}, "json") == '{"ä":"ö"}'.encode()
+
+
+def test_infinities_of_plain_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    tree = {"a b": [1.0, float("inf")], "text": 'NaN, "Infinity"', "x": {"y": float("nan")}}
+    assert fi.output_to_bytes(tree, "json", nonfinite="literal") == (
+        b'{"a b":[1.0,Infinity],"text":"NaN, \\"Infinity\\"","x":{"y":NaN}}'
+    )
+    assert capsys.readouterr().err == ""
+    assert fi.output_to_bytes(tree, "json") == b'{"a b":[1.0,null],"text":"NaN, \\"Infinity\\"","x":{"y":null}}'
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("infinite or NaN, and null in the JSON result: {a b}.[1], x.y. ")
+    assert fi.output_to_bytes({"text": "NaN"}, "json") == b'{"text":"NaN"}'
+    assert fi.output_to_bytes([float("inf")] * 12, "json").count(b"null") == 12
+    assert "[9] and 2 more" in capsys.readouterr().err
 
 
 def test_local_paths_need_no_fsspec(tmp_path: Path) -> None:

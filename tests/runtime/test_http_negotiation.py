@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate
+from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate, negotiate_numbers
 
 pytestmark = pytest.mark.fast
 
@@ -40,7 +42,36 @@ def test_first_available_range_by_quality(accept: str, expected: tuple[str, str 
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/html", "application/json; compression=gzip", "application/json; gpu_transport=cuda_ipc", ";", ","]
+    ("accept", "nonfinite", "complex_as"),
+    [
+        ("application/json", "null", "text"),
+        ("application/json; nonfinite=literal", "literal", "text"),
+        ('*/*; NonFinite="literal"; complex=object', "literal", "object"),
+        ("application/json; nonfinite=text, application/json+base64; complex=object", "null", "object"),
+    ],
+)
+def test_how_plain_numbers_are_written(accept: str, nonfinite: str, complex_as: str) -> None:
+    chosen = negotiate(accept, DEFAULT)
+    assert (chosen.nonfinite, chosen.complex_as) == (nonfinite, complex_as)
+
+
+def test_what_is_plain_json_whatever_is_accepted() -> None:
+    assert negotiate_numbers("text/html", DEFAULT) == Encoding("json", None)
+    assert negotiate_numbers("", replace(DEFAULT, nonfinite="literal")) == Encoding("json", None, "literal")
+    assert negotiate_numbers("*/*; nonfinite=literal", DEFAULT) == Encoding("json", None, "literal")
+    assert negotiate_numbers("*/*; nonfinite=x", DEFAULT) == Encoding("json", None)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/json; nonfinite=x",
+        "application/json; compression=gzip",
+        "application/json; gpu_transport=cuda_ipc",
+        ";",
+        ",",
+    ],
 )
 def test_nothing_available(accept: str) -> None:
     with pytest.raises(NotAcceptable) as caught:

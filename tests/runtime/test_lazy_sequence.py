@@ -154,6 +154,17 @@ def test_binary_files_stand_beside_the_item(folder: Path) -> None:
     assert item.tolist() == [5.0, 6.0]
 
 
+def test_what_another_tesseract_wrote_are_items(folder: Path) -> None:
+    class Point(BaseModel):
+        n: int
+        x: Vector
+
+    number = {"object_type": "array", "shape": [], "dtype": "int64", "data": {"buffer": 3, "encoding": "json"}}
+    (folder / "result.json").write_text(json.dumps({"n": number, "x": [1.0]}))
+    (item,) = TypeAdapter(LazySequence[Point]).validate_python("@result.json")
+    assert (type(item.n), item.n) == (int, 3)
+
+
 def test_urls_need_leave(folder: Path) -> None:
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:

@@ -355,6 +355,13 @@ def test_what_cannot_travel_is_named(
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [np.ones(1), np.ones((1, 1)), np.ones(2), np.zeros(0)], ids=str)
+def test_an_array_is_no_number(server: Served, in_process: Tesseract, value: np.ndarray) -> None:
+    for tesseract in (in_process, Tesseract.from_url(server.url)):
+        with pytest.raises(ValidationError, match="should be a valid number"):
+            tesseract.apply({"cases": [{"number": value}]})
+
+
 def test_models_of_the_user_are_inputs(server: Served, in_process: Tesseract) -> None:
     case = api.Case(inner=api.Inner(n=3, dt=math.inf), f64s=np.ones(2), ratio=api.Ratio(0.5))
     url = Tesseract.from_url(server.url)

@@ -64,7 +64,9 @@ class LazySequence(Sequence[T], Generic[T]):
         if not get_args(source):
             raise NotImplementedError("LazySequence needs the type of its items, as in LazySequence[float]")
         (item_type,) = get_args(source)
-        adapter = cache(lambda: TypeAdapter(item_type))  # made at first use: most sequences come inline
+        # Made at first use: most sequences come inline.
+        adapter = cache(lambda: TypeAdapter(item_type))
+        place = cache(lambda: _place(item_type))
         items = handler.generate_schema(list[item_type])  # type: ignore[valid-type]
 
         def from_files(pattern: str, info: ValidationInfo) -> LazySequence[Any]:
@@ -78,7 +80,7 @@ class LazySequence(Sequence[T], Generic[T]):
                     with network_payload(closed):
                         content = _read(path)
                     with network_payload(closed or remote, urls=(directory,) if remote and not closed else ()):
-                        return adapter().validate_python(from_json(content), context=context)
+                        return adapter().validate_python(place()(from_json(content), context), context=context)
                 except ValueError as error:
                     error.add_note(f"in {path}")
                     raise
@@ -111,6 +113,12 @@ class LazySequence(Sequence[T], Generic[T]):
                 lambda sequence, serialize_list: serialize_list(list(sequence)), schema=items
             ),
         )
+
+
+def _place(item_type: Any) -> Callable[[Any, Any], Any]:
+    from tesseract_core.runtime.schema_generation.places import Place
+
+    return Place(item_type)
 
 
 def _expand(pattern: str) -> list[str]:

@@ -71,7 +71,8 @@ class Place:
         if self._json:
             return value.tolist()
         if value.ndim:
-            return value
+            # No number. NumPy 1 would make one of an array with a single element, and pydantic would take it.
+            return value.tolist() if self._is_number() else value
         # Where both are allowed, a float would be made of a complex scalar's real part.
         holds_scalars = (self._arrays or self._anything) and not (self._plain and value.dtype.kind == "c")
         if holds_scalars:
@@ -90,11 +91,18 @@ class Place:
         return _changed_items(value, self._member, context) if holds_mappings else value
 
     def _decoded(self, value: dict[Any, Any], context: Mapping[str, Any] | None) -> Any:
+        if value["shape"] and self._is_number():
+            return value
         try:
             array = decode_array(value, context)
         except ValueError:
             return value  # validation says what is wrong with it
         return self._number(array)
+
+    def _is_number(self) -> bool:
+        """Whether neither an array nor a container can be here."""
+        others = (self._arrays, self._anything, self._json, self._fields, self._values, self._items, self._positions)
+        return self._plain and not any(others)
 
     def _member(self, key: Any) -> Place:
         if key in self._fields:
