@@ -32,10 +32,12 @@ if [ "${TESSERACT_ROOTLESS_DOCKER_TEST_HOST:-}" = start ]; then
   trap 'containers/dev/rootless-docker.sh stop' EXIT
 fi
 
-# Three parts, each run whatever became of the ones before: without an engine, with servers on loopback, on the engine.
+# Four parts, each run whatever became of the ones before: without an engine, with servers on loopback, on the engine, and with the oldest
+# versions of what we depend on.
 status=0
 containers/dev/check.sh "$@" || status=$?
 containers/dev/base-image.sh
 .venv/bin/python -m pytest -m "not fast and not needs_engine and not large" -n 2 --dist loadfile "$@" || status=$?
 .venv/bin/python -m pytest -m "needs_engine and not large" "$@" || status=$?
+containers/dev/oldest.sh "$@" || status=$?
 exit $status
