@@ -13,19 +13,29 @@ context=/run/tesseract
 env=/python-env
 python=$env/bin/python
 work=/tmp/requirements
+inherited=tesseract-base-image.pth
 conda=
 
 fail() { echo "tesseract: $*" >&2; exit 1; }
 
-# Settings that the base image brings for uv would send it to another interpreter or index.
-unset UV_PYTHON UV_PROJECT_ENVIRONMENT
-export UV_SYSTEM_PYTHON=0 UV_BREAK_SYSTEM_PACKAGES=0 UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_CACHE_DIR=/root/.cache/uv
-# The host's settings are there only where a build passed them on.
-if [ ! -e "${UV_CONFIG_FILE:-/}" ] || [ "${UV_CONFIG_FILE:-/}" = / ]; then unset UV_CONFIG_FILE; export UV_NO_CONFIG=1; fi
-for name in SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO PIP_CONFIG_FILE; do
-  eval "value=\${$name:-}"
-  [ -e "$value" ] || unset "$name"
+# What the base image sets for its own tools would send ours to other interpreters, indexes, versions and places.
+# PYTHONPATH is kept for the one case that wants the base image's packages.
+base_pythonpath=${PYTHONPATH:-} base_bundle=${SSL_CERT_FILE:-${REQUESTS_CA_BUNDLE:-}}
+for name in $(env | sed -nE 's/^((PIP_|UV_|PYTHON|GIT_|XDG_|SSL_CERT_)[A-Z0-9_]*|[A-Z]+_CA_BUNDLE|VIRTUAL_ENV|TMPDIR|NETRC)=.*/\1/p'); do
+  unset "$name"
 done
+export HOME=/root # a build's cache mount is there; the base image's may be a place that stays
+export UV_SYSTEM_PYTHON=0 UV_BREAK_SYSTEM_PACKAGES=0 UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_CACHE_DIR=/root/.cache/uv
+# The host's settings, where a build passes them on, beat the base image's.
+host=/run/secrets
+bundle=$host/tesseract-ca
+[ -e $bundle ] || bundle=$base_bundle
+if [ -n "$bundle" ] && [ -e "$bundle" ]; then
+  # pip reads the second one.
+  export SSL_CERT_FILE="$bundle" REQUESTS_CA_BUNDLE="$bundle" CURL_CA_BUNDLE="$bundle" GIT_SSL_CAINFO="$bundle"
+fi
+if [ -e $host/tesseract-pip ]; then export PIP_CONFIG_FILE=$host/tesseract-pip; fi
+if [ -e $host/tesseract-uv ]; then export UV_CONFIG_FILE=$host/tesseract-uv; else export UV_NO_CONFIG=1; fi
 [ ! -e $context/build_env.sh ] || . $context/build_env.sh
 
 uv() { "$context/uv" "$@"; }
@@ -75,7 +85,7 @@ step_environment() {
   version=
   while [ $# -gt 0 ]; do case $1 in
     --python) version=$2; shift 2 ;;
-    --inherit) inherit=--system-site-packages; shift ;;
+    --inherit) inherit=1; shift ;;
     esac; done
   if [ -n "$version" ]; then
     # Inside the environment, so that nothing depends on root's home directory.
@@ -86,11 +96,27 @@ step_environment() {
     system_python
     interpreter=$(command -v python3)
   fi
-  uv venv --allow-existing $inherit --python "$interpreter" $env
+  if [ -z "$inherit" ]; then uv venv --allow-existing --python "$interpreter" $env
+  else inherit_from "$interpreter"; fi
   common_packages
 }
 
+# An environment that sees an interpreter's packages. Python's own switch looks through a virtual environment to what
+# that was made from, so a line in a file adds its directory.
+inherit_from() {
+  prefix=$("$1" -c 'import sys; print(sys.prefix if sys.prefix != sys.base_prefix else "")')
+  if [ -z "$prefix" ] || grep -qs '^include-system-site-packages = true' "$prefix/pyvenv.cfg"; then
+    uv venv --allow-existing --system-site-packages --python "$1" $env
+  else
+    uv venv --allow-existing --python "$1" $env
+  fi
+  [ -z "$prefix" ] || printf 'import site; site.addsitedir("%s")\n' "$(site_packages "$1")" \
+    >"$(site_packages $python)/$inherited"
+}
+site_packages() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+
 common_packages() {
+  if inherits; then see_base_image; fi
   # What a conda environment or an inherited base image has keeps its version.
   $python - $context/constraints.txt >/tmp/constraints.txt <<'END'
 import re, sys
@@ -105,8 +131,11 @@ END
 }
 
 # Packages of an inherited base image count: pip sees them, uv does not.
-inherits() { grep -qs '^include-system-site-packages = true' $env/pyvenv.cfg; }
+inherits() {
+  grep -qs '^include-system-site-packages = true' $env/pyvenv.cfg || [ -e "$(site_packages $python)/$inherited" ]
+}
 pip_install() { $python -m pip install --root-user-action ignore --disable-pip-version-check --progress-bar off "$@"; }
+see_base_image() { [ -z "$base_pythonpath" ] || export PYTHONPATH="$base_pythonpath"; }
 
 # Test suites of libraries. Data that user code may ask for (cloud services of botocore, locales) stays.
 prune() {
@@ -136,7 +165,7 @@ step_requirements() {
   case $file in
   pylock*) install --requirement "$file" ;;
   # The runtime's own needs are part of the resolution; the override is the only tesseract-core there is.
-  *) if inherits; then pip_install --requirement "$file" "tesseract-runtime==$version"
+  *) if inherits; then see_base_image; pip_install --requirement "$file" "tesseract-runtime==$version"
     else install --override $context/overrides.txt --requirement "$file" "tesseract-runtime==$version"; fi ;;
   esac
   without_programs

@@ -37,6 +37,20 @@ build_config:
 """
 
 
+# As libraries do that keep compiled code and lists of fonts: beside the module and in HOME, replaced at each start.
+CACHES = (
+    API
+    + """
+import os, pathlib
+for folder in (pathlib.Path.home() / ".config/fonts", pathlib.Path(__file__).parent / "__pycache__"):
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    (folder / "new").write_text("warm" if (folder / "cache").exists() else "made")
+    os.chmod(folder / "new", 0o600)
+    os.replace(folder / "new", folder / "cache")
+"""
+)
+
+
 def write_project(folder: Path, name: str, config: str = "name: NAME\n") -> Path:
     return write(folder, config.replace("NAME", name))
 
@@ -44,6 +58,7 @@ def write_project(folder: Path, name: str, config: str = "name: NAME\n") -> Path
 @pytest.fixture(scope="module")
 def image(base_image: str, tesseract_cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = write_project(tmp_path_factory.mktemp("project") / "source", "test-build-all", CONFIG)
+    (folder / "tesseract_api.py").write_text(CACHES)
     (folder / "data/deep").mkdir(parents=True)
     (folder / "data/table.csv").write_text("1")
     (folder / "data/table.csv").chmod(0o600)
@@ -98,6 +113,13 @@ def test_any_user_can_work_but_not_replace_the_code(image: str) -> None:
         )
         assert said == "kept\n", options
     assert inside(image, "python -c 'import os, pwd; print(pwd.getpwuid(os.getuid()).pw_name)'") == "tesseract-user\n"
+
+
+def test_what_the_check_has_cached_is_the_users(image: str) -> None:
+    """Whoever the image runs as finds the caches that the end of the build warmed, and can replace them."""
+    for options in (["--userns=keep-id"], ["--user", "4321:4321"], []):
+        command = "tesseract-runtime check >/dev/null && cat ~/.config/fonts/cache __pycache__/cache"
+        assert inside(image, command, *options) == "warmwarm", options
 
 
 def test_one_tesseract_core(image: str, root_dir: Path) -> None:

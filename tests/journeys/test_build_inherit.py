@@ -21,18 +21,28 @@ build_config:
   inherit_base_image_packages: true
   build_env: {{PIP_NO_COMPILE: "1"}}
 """
+# What base images set for their own tools, none of which is there.
+HOSTILE = """
+ENV UV_SYSTEM_PYTHON=1 UV_PYTHON=/nowhere UV_PROJECT_ENVIRONMENT=/elsewhere UV_INDEX_URL=https://a.invalid/simple \
+    PIP_CONSTRAINT=/nowhere.txt PIP_TARGET=/elsewhere PIP_INDEX_URL=https://nowhere.invalid/simple PIP_NO_DEPS=1 \
+    SSL_CERT_FILE=/nowhere.pem REQUESTS_CA_BUNDLE=/nowhere.pem TMPDIR=/nowhere PYTHONUSERBASE=/nowhere HOME=/elsewhere
+"""
+# The packages lie in the installation, or in a virtual environment that comes first in PATH.
+BASES = {
+    "installation": "COPY packages /usr/local/lib/python3.11/dist-packages\n",
+    "virtual environment": "RUN python3 -m venv --without-pip /opt/venv\n"
+    "COPY packages /opt/venv/lib/python3.11/site-packages\nENV PATH=/opt/venv/bin:$PATH\n",
+}
 SHOW = (
     "python -c 'import numpy, idna, local, packaging; print(numpy.__version__, idna.__version__, packaging.__file__)'"
 )
 
 
-def test_packages_of_the_base_image(tesseract_cli: Cli, base_image: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", BASES)
+def test_packages_of_the_base_image(tesseract_cli: Cli, base_with_python: str, tmp_path: Path, place: str) -> None:
     """Versions that the base image has are kept, as far as they serve, and nothing is installed over them."""
     fetch(tmp_path / "packages", "--no-deps", "numpy==1.26.4", "idna==3.6")
-    (tmp_path / "Containerfile").write_text(
-        f"FROM {base_image}\nENV UV_SYSTEM_PYTHON=1 UV_PYTHON=/nowhere UV_PROJECT_ENVIRONMENT=/elsewhere\n"
-        "COPY packages /usr/local/lib/python3.11/dist-packages\n"
-    )
+    (tmp_path / "Containerfile").write_text(f"FROM {base_with_python}\n{BASES[place]}{HOSTILE}")
     project = write_project(tmp_path / "project", CONFIG, "./local\nidna>=3\n")
     write_package(project / "local", "local", '["numpy", "packaging>=20"]')
     try:
@@ -46,6 +56,7 @@ def test_packages_of_the_base_image(tesseract_cli: Cli, base_image: str, tmp_pat
             inside("test-build-inherit", "ls /python-env/lib/python3.11/site-packages | grep -e numpy -e idna; true")
             == ""
         )
+        assert inside("test-build-inherit", "ls -d /elsewhere /nowhere 2>/dev/null; true", "--user=0:0") == ""
     finally:
         remove_image("test-build-inherit")
         remove_image("test-inherit-base")
