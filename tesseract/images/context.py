@@ -13,7 +13,7 @@ from tesseract.errors import StagingError, ValidationError
 from tesseract.images import ignore, installed, staging, wheels
 from tesseract.images.containerfile import Digests, ImagePlan, render
 from tesseract.images.staging import DATA_DIR, RUNTIME_DIR, SOURCE_DIR
-from tesseract.projects import Project, TesseractConfig
+from tesseract.projects import Project, TesseractConfig, git_versions
 from tesseract.projects.loading import API_FILE
 from tesseract.projects.requirements import (
     LOCAL_DIR,
@@ -60,7 +60,7 @@ def make_context(project: Project, request: ContextRequest) -> Path:
     for name in _SCRIPTS:
         shutil.copy2(sources / name, folder / name)
     _write(folder / ".dockerignore", "".join(f"{pattern}\n" for pattern in ignore.ALWAYS))
-    _stage_uv(folder, config.build_config.target_platform.strip())
+    _stage_uv(folder, config.build_config.target_platform)
     _stage_runtime(folder, runtime)
     _stage_dependencies(folder, dependencies, project)
     _stage_settings(folder, config)
@@ -120,7 +120,13 @@ def _dependencies(project: Project) -> Dependencies:
         return conda_dependencies(project.requirements_file)
     if requirements.is_lock_file:
         return lock_dependencies(project.requirements_file)
-    return pip_dependencies(project.requirements_file)
+    found = pip_dependencies(project.requirements_file)
+    if "--hash" in found.text and project.config.build_config.inherit_base_image_packages:
+        raise ValidationError(
+            f"{project.requirements_file}: hashes and inherit_base_image_packages exclude each other, because pip then "
+            "wants a hash for all that it installs. Leave the hashes out, or use a lock file."
+        )
+    return found
 
 
 def _stage_uv(folder: Path, platform: str) -> None:
@@ -162,6 +168,8 @@ def _stage_dependencies(folder: Path, dependencies: Dependencies, project: Proje
             _copy(local.source, folder / local.target, PurePosixPath(), ignore.Ignore(), folder)
         else:
             _copy(local.source, folder / local.target, inside, rules, folder)
+        if local.source.is_dir():
+            git_versions.complete(local.source, folder / local.target, project.config.build_config.build_env)
     _write(folder / dependencies.file_name, dependencies.text)
 
 
@@ -194,11 +202,14 @@ def _stage_package_data(folder: Path, project: Project) -> list[tuple[str, str]]
     staged = []
     for index, (name, destination) in enumerate(pairs):
         source = Path(os.path.normpath(project.src_dir / name))
-        if not source.exists():
+        if not source.exists() and not source.is_symlink():
             raise StagingError(f"package_data source file not found: {name} (resolved to {source})")
         inside = _inside(source, project)
         if inside is not None and rules(inside):
-            raise StagingError(f"package_data source {name} is left out by the project's ignore file.")
+            raise StagingError(
+                f"package_data source {name} is left out by the project's ignore file, or is never copied (.git and "
+                "the like). Change its name there, or here."
+            )
         path = f"{DATA_DIR}/{index}/{source.name}"
         _copy(source, folder / path, inside or PurePosixPath(), None if inside is None else rules, folder)
         staged.append((path, destination))

@@ -1,14 +1,16 @@
 """Settings of this host that build steps need behind a corporate network: CA bundle, package indexes.
 
 They reach the steps as secrets (nothing of them is in a layer, in the context or in the cache key), below /run/secrets,
-and build arguments point the tools there. Not at the places where tools look by themselves: Buildah 1.28 *deletes* a
-file over which a secret was mounted when the step ends, so a bundle mounted over the image's own would vanish.
+where our steps find them; build arguments point the tools of custom steps there. Not at the places where tools look by
+themselves: Buildah 1.28 *deletes* a file over which a secret was mounted when the step ends, so a bundle mounted over
+the image's own would vanish.
 """
 
 from __future__ import annotations
 
 import configparser
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tesseract.backends.spec import BuildSecret
+
+logger = logging.getLogger("tesseract")
 
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
 _BUNDLE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -87,16 +91,25 @@ class HostSettings:
 
 
 def read(environ: Mapping[str, str] | None = None) -> HostSettings:
-    """The settings of this host and user."""
+    """The settings of this host and user. What cannot reach a build is said in a warning."""
     env = os.environ if environ is None else environ
-    indexes = {key: usable for key, values in _indexes(env).items() if (usable := tuple(filter(_reachable, values)))}
+    found = _indexes(env)
+    for key, values in found.items():
+        for value in values:
+            if not _reachable(value):
+                logger.warning("%s = %s is a folder of this machine: image builds do without it", key, value)
+    indexes = {key: usable for key, values in found.items() if (usable := tuple(filter(_reachable, values)))}
     mirror = env.get("UV_PYTHON_INSTALL_MIRROR") or None
     return HostSettings(_bundle(env), indexes or None, mirror)
 
 
 def _bundle(env: Mapping[str, str]) -> Path | None:
-    named = [env[name] for name in _BUNDLE_VARIABLES if env.get(name)]
-    return next((Path(path) for path in (*named, *_BUNDLES) if Path(path).is_file()), None)
+    for name in _BUNDLE_VARIABLES:
+        if env.get(name):
+            if Path(env[name]).is_file():
+                return Path(env[name])
+            logger.warning("%s=%s is no file: image builds do without it", name, env[name])
+    return next((Path(path) for path in _BUNDLES if Path(path).is_file()), None)
 
 
 def _reachable(value: str) -> bool:
@@ -112,7 +125,9 @@ def _indexes(env: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
-        except (configparser.Error, UnicodeDecodeError, OSError):
+        except (configparser.Error, UnicodeDecodeError, OSError) as error:
+            said = " ".join(str(error).split())
+            logger.warning("%s cannot be read (%s): image builds do without it", path, said)
             continue
         for section in ("global", "install"):
             for key in keys:

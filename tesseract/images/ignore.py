@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 # Never of use in an image, whatever the project says.
-ALWAYS = ("**/__pycache__", "**/.venv", "**/.git", "**/.vscode", "**/.idea", "**/*.swp", "**/.DS_Store")
+ALWAYS = (
+    "**/__pycache__",
+    "**/.venv",
+    "**/.tesseract-venv*",
+    "**/.git",
+    "**/.vscode",
+    "**/.idea",
+    "**/*.swp",
+    "**/.DS_Store",
+)
 _FILES = (".containerignore", ".dockerignore")
 
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,17 @@ SOURCE_DIR = "__tesseract_source__"
 RUNTIME_DIR = "__tesseract_runtime__"
 DATA_DIR = "__package_data__"
 
+# Where links of tools that keep data elsewhere lead to.
+_FETCHED_BY = {".git/annex/": "git annex get", ".dvc/cache/": "dvc pull"}
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+# What stands in a repository for a file that Git LFS keeps elsewhere; never longer than this.
+_LFS, _POINTER_SIZE = b"version https://git-lfs.github.com/spec/", 1024
+
 
 def copy(source: Path, target: Path, leave_out: Callable[[PurePosixPath], bool] | None = None) -> None:
     """Copy a file or a folder; symlinks are followed, times and modes are kept.
@@ -25,12 +37,14 @@ def copy(source: Path, target: Path, leave_out: Callable[[PurePosixPath], bool] 
         source: What to copy.
         target: The copy; its parent folders are made.
         leave_out: Says of a path relative to `source` whether it is not wanted.
+
+    Raises: StagingError for what is no file: a link to nothing, a pipe, a socket, a device.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         _copy_folder(source, target, PurePosixPath(), leave_out or (lambda _: False), (source.resolve(),))
     else:
-        shutil.copy2(source, target)
+        _copy_file(source, target)
 
 
 def _copy_folder(
@@ -50,11 +64,37 @@ def _copy_folder(
             if real in above:
                 raise StagingError(f"{entry} is a symbolic link to a folder that contains it. Remove it or ignore it.")
             _copy_folder(entry, target / entry.name, inside, leave_out, (*above, real))
-        elif entry.is_file():
-            shutil.copy2(entry, target / entry.name)
         else:
-            logger.debug("not copied, neither file nor folder: %s", entry)
+            _copy_file(entry, target / entry.name)
     shutil.copystat(source, target)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy a file; whatever is none is an error, because an image without it would miss it without a word."""
+    kind = lacking(source)
+    if kind:
+        raise StagingError(f"{source} cannot be copied into the image: {kind}, or leave it out by .containerignore.")
+    shutil.copy2(source, target)
+    if source.stat().st_size < _POINTER_SIZE and source.read_bytes().startswith(_LFS):
+        logger.warning(
+            "%s is a Git LFS pointer, not the file itself, and goes into the image. Run git lfs pull.", source
+        )
+
+
+def lacking(path: Path) -> str | None:
+    """Why a path is no file that can be copied, and what to do about it; None if it is one."""
+    if path.is_file():
+        return None
+    if path.is_symlink():
+        leads_to = os.readlink(path)
+        how = next((f"Fetch it with `{command}`" for place, command in _FETCHED_BY.items() if place in leads_to), None)
+        return f"it is a symbolic link to {leads_to}, which does not exist. {how or 'Fetch or remove it'}"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return f"{error.strerror}. Check the path"
+    kind = next((name for test, name in _KINDS if test(mode)), "no regular file")
+    return f"it is {kind}. Remove it"
 
 
 def link_or_copy(source: Path, target: Path) -> None:

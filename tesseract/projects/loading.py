@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from tesseract.projects.api_checks import check_api
 from tesseract.projects.config import CondaRequirements, TesseractConfig
 from tesseract.projects.overrides import apply_overrides
 from tesseract.projects.report import lines, yaml_fault
+
+logger = logging.getLogger("tesseract")
 
 API_FILE = "tesseract_api.py"
 CONFIG_FILE = "tesseract_config.yaml"
@@ -102,4 +105,6 @@ def _dependency_file(src: Path, config: TesseractConfig) -> Path:
         raise UserError(
             f"The lock file {path} does not exist. Write it with `uv export --format pylock.toml -o {path.name}`."
         )
+    if "requirements_file" in requirements.model_fields_set and not path.is_file():
+        logger.warning("%s does not exist: the image gets no packages but the runtime's", path)
     return path

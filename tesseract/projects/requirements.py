@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +15,19 @@ import yaml
 from tesseract.errors import StagingError, ValidationError
 from tesseract.projects.report import yaml_fault
 
+logger = logging.getLogger("tesseract")
+
 LOCAL_DIR = "local_requirements"
-_EXTRAS = re.compile(r"^(?P<path>.*?)(?P<extras>\[[A-Za-z0-9._,\s-]*\])?$")
+_EXTRAS = re.compile(r"\[[A-Za-z0-9._,\s-]*\]")
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:(?P<extras>\[[^]]*\])\s*)?@\s*")
+_SHORT = {
+    "-r": "--requirement",
+    "-c": "--constraint",
+    "-e": "--editable",
+    "-f": "--find-links",
+    "-i": "--index-url",
+    "--pypi-url": "--index-url",
+}
 _ARCHIVE = (".whl", ".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -63,19 +75,20 @@ class _Stager:
         self._taken: set[str] = set()
         self.staged: list[LocalDependency] = []
 
-    def stage(self, requirement: str) -> str:
-        match = _EXTRAS.match(requirement.strip())
-        assert match is not None
-        path, extras = match["path"].strip(), match["extras"] or ""
+    def resolve(self, path: str) -> Path:
+        """The absolute path that a path or a `file:` URL means."""
         if path.startswith("file:"):
             path = unquote(urlsplit(path).path)
-        source = Path(path) if Path(path).is_absolute() else self._base / path
-        source = source.resolve()
+        return (self._base / path).resolve()
+
+    def stage(self, path: str) -> str:
+        """Where the file or folder will be, as the rewritten requirements name it."""
+        source = self.resolve(path)
         if not source.exists():
             raise StagingError(f"local dependency not found: {path} (resolved to {source})")
         target = f"{LOCAL_DIR}/{self._free(source)}"
         self.staged.append(LocalDependency(source, target))
-        return f"./{target}{extras}"
+        return f"./{target}"
 
     def _free(self, source: Path) -> str:
         # An archive's name means something to the installer (wheel tags): a clash is settled by a folder.
@@ -88,21 +101,16 @@ class _Stager:
         return name
 
 
-def is_local(requirement: str) -> bool:
-    """Whether a requirement names a path of this machine."""
-    return requirement.startswith((".", "/", "file://"))
-
-
 def pip_dependencies(path: Path) -> Dependencies:
     """Read a requirements file; included files (`-r`) are flattened. A missing file means no dependencies.
 
     Raises:
         StagingError: A local dependency does not exist.
-        ValidationError: An included file does not exist, or cannot travel.
+        ValidationError: An included file does not exist, or a line names what cannot travel.
     """
     stager = _Stager(path.parent)
     lines = list(_read(path, stager, frozenset())) if path.is_file() else []
-    ordered = [line for line in lines if not is_local(line)] + [line for line in lines if is_local(line)]
+    ordered = [line for line in lines if not _is_path(line)] + [line for line in lines if _is_path(line)]
     return Dependencies(path.name, "".join(f"{line}\n" for line in ordered), tuple(stager.staged))
 
 
@@ -114,39 +122,121 @@ def _read(path: Path, stager: _Stager, seen: frozenset[Path]) -> Iterator[str]:
         raise ValidationError(f"{path} is not UTF-8 text ({error.reason}).") from error
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ValidationError(f"No file found at {path}, which a requirements file includes.") from error
-    for line in _logical_lines(text):
-        yield from _rewritten(line, path, stager, seen | {path.resolve()})
+    for number, line in _logical_lines(text):
+        yield from _rewritten(line, path, f"{path}, line {number}", stager, seen | {path.resolve()})
 
 
-def _rewritten(line: str, path: Path, stager: _Stager, seen: frozenset[Path]) -> Iterator[str]:
-    """A line of the file `path`, or what takes its place."""
-    include = re.match(r"(?:-r|--requirement)(?:\s+|=)(.+)$", line)
-    constraint = re.match(r"(?:-c|--constraint)(?:\s+|=)(.+)$", line)
-    editable = re.match(r"(?:-e|--editable)(?:\s+|=)(.+)$", line)
-    if include and "://" not in include[1]:
-        nested = (path.parent / include[1].strip()).resolve()
-        if nested not in seen:
-            yield from _read(nested, stager, seen)
-    elif constraint and "://" not in constraint[1]:
-        raise ValidationError(
-            f"{path}: constraint files (-c {constraint[1].strip()}) cannot travel into the image. "
-            "Write the pins into the requirements file."
-        )
-    elif editable and is_local(editable[1]):
-        yield stager.stage(editable[1])  # an image has no source tree to edit
-    elif named := re.match(r"[A-Za-z0-9._-]+\s*(?:(\[[^]]*\])\s*)?@\s*(file:[^;\s]+)(.*)$", line):
-        yield stager.stage(named[2] + (named[1] or "")) + named[3]
-    elif is_local(line):
-        requirement, _, marker = line.partition(" ;")
-        yield stager.stage(requirement) + (f" ;{marker}" if marker else "")
-    else:
-        yield line
+def _rewritten(line: str, path: Path, where: str, stager: _Stager, seen: frozenset[Path]) -> Iterator[str]:
+    """A line of the file `path`, or what takes its place. `where` names it in messages."""
+    option, value = _option(line)
+    try:
+        if option == "--requirement" and "://" not in value:
+            nested = (path.parent / value).resolve()
+            if nested not in seen:
+                yield from _read(nested, stager, seen)
+        elif option == "--constraint" and "://" not in value:
+            raise ValidationError(
+                f"constraint files (-c {value}) cannot travel into the image. "
+                "Write the pins into the requirements file."
+            )
+        elif option in ("--index-url", "--extra-index-url") and not _is_remote(value):
+            raise ValidationError(
+                f"the package index {value} is a folder of this machine, which an image build cannot reach. "
+                "Name a folder of wheels by --find-links instead, or an index by its URL."
+            )
+        elif option == "--find-links" and not _is_remote(value):
+            if not stager.resolve(value).is_dir():
+                raise StagingError(f"--find-links {value}: there is no such folder ({stager.resolve(value)}).")
+            yield f"--find-links {stager.stage(value)}"
+        elif option == "--editable" and _names_a_path(value, stager):
+            yield _staged(value, stager)  # an image has no source tree to edit
+        elif not option and _names_a_path(line, stager):
+            yield _staged(line, stager)
+        else:
+            yield line
+    except (StagingError, ValidationError) as error:
+        # Once: what an included file says names its own line already.
+        raise error if error.args[0].startswith("/") else type(error)(f"{where}: {error}") from error.__cause__
 
 
-def _logical_lines(text: str) -> list[str]:
-    joined = re.sub(r"\\\r?\n\s*", " ", text)
-    lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
-    return [line for line in lines if line]
+def _option(line: str) -> tuple[str, str]:
+    """The long name of the option that a line sets, and its value; empty where it is a requirement."""
+    match = re.match(r"(--?[a-z-]+?)(?:\s+|=|(?<=^-[a-z])(?=[^\s=-]))(.*)$", line)
+    return (_SHORT.get(match[1], match[1]), match[2].strip()) if match else ("", line)
+
+
+def _is_remote(value: str) -> bool:
+    return "://" in value and not value.startswith("file:")
+
+
+def _is_path(requirement: str) -> bool:
+    return requirement.startswith((".", "/", "file:"))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A requirement taken apart: `name[extras] @ path` or `path[extras]`, and the marker and hashes behind it."""
+
+    name: str
+    path: str
+    extras: str
+    rest: str
+
+
+def _taken_apart(requirement: str) -> _Place:
+    end = re.search(r"\s(?:;|--[a-z])", requirement)  # a path may hold spaces
+    whole, rest = (requirement[: end.start()], requirement[end.start() :]) if end else (requirement, "")
+    named = _NAMED.match(whole)
+    path = (whole[named.end() :] if named else whole).strip()
+    begin = path.rfind("[")
+    extras = path[begin:] if begin > 0 and _EXTRAS.fullmatch(path[begin:]) else ""
+    path = path.removesuffix(extras).rstrip()
+    return _Place(named["name"] if named else "", path, extras or (named["extras"] or "" if named else ""), rest)
+
+
+def _names_a_path(requirement: str, stager: _Stager) -> bool:
+    """Whether a requirement lies on this machine, by pip's rules: a path, an archive's name, a folder that exists."""
+    place = _taken_apart(requirement)
+    if not place.path or _is_remote(place.path):
+        return False
+    return (
+        _is_path(place.path)
+        or place.path.endswith(_ARCHIVE)
+        or (not place.name and "/" in place.path and stager.resolve(place.path).is_dir())
+    )
+
+
+def _staged(requirement: str, stager: _Stager) -> str:
+    """The requirement with the place where what it names will be; extras, marker and hashes as they were."""
+    place = _taken_apart(requirement)
+    path, rest, fragment = place.path, place.rest, ""
+    if path.startswith("file:"):
+        path, _, fragment = path.partition("#")
+    if "subdirectory=" in fragment:
+        raise ValidationError(f"{requirement}: name the folder itself, without #subdirectory.")
+    digest = re.search(r"\b(sha256|sha384|sha512)=([0-9a-fA-F]+)", fragment)
+    if digest:
+        rest += f" --hash={digest[1]}:{digest[2]}"
+    if "--hash" in rest and stager.resolve(path).is_dir():
+        raise ValidationError(f"{requirement}: a folder has no hash. Leave --hash out, or name an archive.")
+    return f"{stager.stage(path)}{place.extras}{rest}"
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Number of the first physical line, and the text without comments and continuations."""
+    begun = 0
+    parts: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        begun = begun if parts else number
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            parts.append(line[:-1].strip())
+            continue
+        whole = re.sub(r"(^|\s)#.*$", "", " ".join([*parts, line.strip()])).strip()
+        parts = []
+        if whole:
+            yield begun, whole
+    if any(parts):
+        yield begun, " ".join(parts)
 
 
 def lock_dependencies(path: Path) -> Dependencies:
@@ -159,7 +249,7 @@ def conda_dependencies(path: Path) -> Dependencies:
 
     Raises:
         StagingError: A local dependency does not exist.
-        ValidationError: The file is not a conda environment.
+        ValidationError: The file is not a conda environment, or a line names what cannot travel.
     """
     try:
         environment: Any = yaml.safe_load(path.read_bytes())
@@ -167,10 +257,13 @@ def conda_dependencies(path: Path) -> Dependencies:
         raise ValidationError(f"Invalid YAML in {path}: {yaml_fault(error)}") from error
     if not isinstance(environment, dict):
         raise ValidationError(f"{path} must contain a YAML mapping.")
+    if environment.get("variables"):
+        logger.warning("%s: nobody activates the environment in an image, so `variables` are not set. Use env.", path)
     stager = _Stager(path.parent)
     for entry in environment.get("dependencies") or ():
         if isinstance(entry, dict) and isinstance(entry.get("pip"), list):
             items = [str(item) for item in entry["pip"]]
-            entry["pip"] = [line for item in items for line in _rewritten(item, path, stager, frozenset())]
+            where = f"{path}, dependencies.pip"
+            entry["pip"] = [line for item in items for line in _rewritten(item, path, where, stager, frozenset())]
     text = yaml.safe_dump(environment, sort_keys=False, allow_unicode=True)
     return Dependencies(path.name, text, tuple(stager.staged))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -203,6 +205,66 @@ def test_the_project_itself_as_a_dependency(source: Path) -> None:
     }
 
 
+def test_local_dependencies_as_pip_names_them(source: Path) -> None:
+    """Without `./`, as a folder to look into, and with hashes, which stay."""
+    (source / "wheels").mkdir()
+    (source / "wheels/x-1.0-py3-none-any.whl").write_text("")
+    (source / "y-1.0.tar.gz").write_text("")
+    (source / "local pkg").mkdir()
+    (source / "pkg").mkdir()
+    (source / "tesseract_requirements.txt").write_text(
+        "--find-links ./wheels\n-f file:wheels\n"
+        "wheels/x-1.0-py3-none-any.whl[a] \\\n  --hash=sha256:ab --hash=sha256:cd\n"
+        "y-1.0.tar.gz ; python_version > '3'\npkg/\nz @ ./local pkg\nfile:wheels/x-1.0-py3-none-any.whl#sha256=ef\n"
+        f"file://{source}/y-1.0.tar.gz#sha256=01\nnumpy==2.0 --hash=sha256:ab\n"
+        "https://example.org/w-1-py3-none-any.whl\n"
+    )
+    folder = context(source, "")
+    wheel = "x-1.0-py3-none-any.whl"
+    assert (folder / "tesseract_requirements.txt").read_text().splitlines() == [
+        "--find-links ./local_requirements/wheels",
+        "--find-links ./local_requirements/wheels_1",
+        "numpy==2.0 --hash=sha256:ab",
+        "https://example.org/w-1-py3-none-any.whl",
+        f"./local_requirements/{wheel}[a] --hash=sha256:ab --hash=sha256:cd",
+        "./local_requirements/y-1.0.tar.gz ; python_version > '3'",
+        "./local_requirements/pkg",
+        "./local_requirements/local pkg",
+        f"./local_requirements/1/{wheel} --hash=sha256:ef",
+        "./local_requirements/1/y-1.0.tar.gz --hash=sha256:01",
+    ]
+    assert (folder / "local_requirements/wheels" / wheel).exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("./nope", r"local dependency not found: \./nope"),
+        ("wheels/x-1.0-py3-none-any.whl", "local dependency not found: wheels/x-1.0-py3-none-any.whl"),
+        ("--find-links ./nope", "--find-links ./nope: there is no such folder"),
+        ("-i ./simple", "the package index ./simple is a folder of this machine"),
+        ("--extra-index-url=file:///opt/simple", "the package index file:///opt/simple is a folder"),
+        ("-c pins.txt", r"constraint files \(-c pins.txt\) cannot travel into the image"),
+        ("-r gone.txt", "No file found at .*gone.txt"),
+        (".#subdirectory=x", "local dependency not found"),
+        ("file:.#subdirectory=x", "file:.#subdirectory=x: name the folder itself, without #subdirectory"),
+        (". --hash=sha256:ab", ". --hash=sha256:ab: a folder has no hash"),
+    ],
+)
+def test_requirements_that_cannot_travel_name_file_and_line(source: Path, line: str, message: str) -> None:
+    (source / "more.txt").write_text(f"# a comment \\\nscipy \\\n  ==1.0\n{line}\n")
+    (source / "tesseract_requirements.txt").write_text("numpy\n-r more.txt\n")
+    with pytest.raises(UserError, match=f"more.txt, line 4: {message}") as caught:
+        context(source, "")
+    assert str(caught.value).count("line ") == 1
+
+
+def test_hashes_and_an_inherited_base_image_exclude_each_other(source: Path) -> None:
+    (source / "tesseract_requirements.txt").write_text("numpy==2.0 --hash=sha256:ab\n")
+    with pytest.raises(ValidationError, match="hashes and inherit_base_image_packages exclude each other"):
+        context(source, "build_config: {inherit_base_image_packages: true}")
+
+
 def test_missing_local_dependency(source: Path) -> None:
     (source / "tesseract_requirements.txt").write_text("./nope\n")
     with pytest.raises(RuntimeError, match=r"local dependency not found: \./nope \(resolved to "):
@@ -223,6 +285,38 @@ def test_bad_package_data(source: Path, data: str, line: str) -> None:
     (source / ".containerignore").write_text("*.key\n")
     with pytest.raises(StagingError, match=line):
         context(source, f"build_config: {{package_data: {data}}}")
+
+
+def test_what_is_no_file_is_an_error_and_what_stands_for_one_a_warning(
+    source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing that the project names is left out of the image without a word."""
+    data = source / "data"
+    data.mkdir()
+    (data / "weights").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n")
+    config = "build_config: {package_data: [[data, data]]}"
+    logging.getLogger("tesseract").propagate = True
+    context(source, config)
+    assert "data/weights is a Git LFS pointer" in caplog.text
+    for number, (make, line) in enumerate(
+        (
+            (
+                lambda path: path.symlink_to("../.git/annex/objects/x"),
+                "annex/objects/x, which does not exist. Fetch it",
+            ),
+            (lambda path: path.symlink_to("nowhere"), "a symbolic link to nowhere, which does not exist"),
+            (os.mkfifo, "it is a named pipe"),
+        )
+    ):
+        (source.parent / "context").rename(source.parent / f"before{number}")
+        make(data / "odd")
+        with pytest.raises(StagingError, match=f"data/odd cannot be copied into the image: .*{line}"):
+            context(source, config)
+        (data / "odd").unlink()
+    (source.parent / "context").rename(source.parent / "last")
+    (source / "link").symlink_to("nowhere")
+    with pytest.raises(StagingError, match="link cannot be copied into the image"):
+        context(source, "build_config: {package_data: [[link, data]]}")
 
 
 def test_ignored_files_stay_out(source: Path) -> None:
@@ -301,8 +395,15 @@ def test_tags() -> None:
     assert image_tags(config, "dev") == ("mul:dev",)
     with pytest.raises(ValueError, match="Invalid tag"):
         image_tags(config, "a b")
-    with pytest.raises(ValidationError, match=r"The name 'X Y' in tesseract_config\.yaml cannot name an image"):
-        image_tags(projects.TesseractConfig(name="X Y"), None)
+    for name in ("X Y", "MySolver", "löser"):
+        with pytest.raises(ValidationError, match=rf"The name '{name}' in tesseract_config\.yaml cannot name an image"):
+            image_tags(projects.TesseractConfig(name=name), None)
+
+
+def test_a_context_is_refused_by_the_rules_of_a_build(source: Path, tmp_path: Path) -> None:
+    (source / "tesseract_config.yaml").write_text("name: MySolver\n")
+    with pytest.raises(ValidationError, match="The name 'MySolver'"):
+        images.build(images.BuildRequest(source, build_dir=tmp_path / "kept", generate_only=True))
 
 
 def test_base_image_names() -> None:
@@ -342,6 +443,36 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_index_settings(environment: Mapping[str, str], indexes: Any) -> None:
     settings = hostsettings.read({"PIP_CONFIG_FILE": "/dev/null", **environment})
     assert settings.indexes == indexes
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"PIP_FIND_LINKS": "/opt/wheels"}, "find-links = /opt/wheels is a folder of this machine"),
+        ({"UV_DEFAULT_INDEX": "file:///opt/simple"}, "index-url = file:///opt/simple is a folder"),
+        ({"SSL_CERT_FILE": "/nowhere.pem"}, "SSL_CERT_FILE=/nowhere.pem is no file"),
+        ({"PIP_CONFIG_FILE": "pip.conf"}, "pip.conf cannot be read (File contains no section headers"),
+    ],
+)
+def test_host_settings_that_do_not_reach_a_build_are_told(
+    environment: Mapping[str, str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pip.conf").write_text("nonsense\n")
+    logging.getLogger("tesseract").propagate = True
+    hostsettings.read({"PIP_CONFIG_FILE": "/dev/null", **environment})
+    assert line in caplog.text
+    assert "image builds do without it" in caplog.text
+
+
+def test_dependencies_that_are_named_and_do_not_count_are_told(source: Path, caplog: Any) -> None:
+    logging.getLogger("tesseract").propagate = True
+    context(source, "build_config: {requirements: {requirements_file: mine.txt}}")
+    assert "mine.txt does not exist: the image gets no packages but the runtime's" in caplog.text
+    (source.parent / "context").rename(source.parent / "before")
+    (source / "tesseract_environment.yaml").write_text("dependencies: [python]\nvariables: {A: b}\n")
+    context(source, "build_config: {requirements: {provider: conda}}")
+    assert "so `variables` are not set" in caplog.text
 
 
 def test_index_settings_become_files_that_only_the_caller_reads(tmp_path: Path) -> None:

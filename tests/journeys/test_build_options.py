@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -50,12 +51,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_project(
         tmp_path_factory.mktemp("options") / "my project",
         CONFIG,
-        "./a/pkg[more]\n./b/pkg\nfrom-url @ file:DIR/c%20d/pkg\n./wheels/awheel-0.1-py3-none-any.whl\n"
+        "./a/pkg[more]\nb/pkg/\nfrom-url @ file:DIR/c%20d/pkg\nwheels/awheel-0.1-py3-none-any.whl HASH\n"
+        "--find-links ./more wheels\nfound\nversions/by-setuptools\n./versions/by-hatch\n"
         "./sdists/ansdist-0.1.tar.gz[more]\n-r more.txt\ntesseract-core>=1.0,<2\n",
         API,
     )
     text = (folder / "tesseract_requirements.txt").read_text()
-    (folder / "tesseract_requirements.txt").write_text(text.replace("DIR", str(folder).replace(" ", "%20")))
     (folder / "more.txt").write_text("iniconfig>=2 ; python_version >= '3'\n")
     for place, name in (("a", "one"), ("b", "two"), ("c d", "from-url")):
         write_package(folder / place / "pkg", name)
@@ -65,7 +66,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write('[project.optional-dependencies]\nmore = ["iniconfig"]\n')
     (folder / "wheels/awheel").mkdir(parents=True)
     (folder / "wheels/awheel/__init__.py").write_text("x = 1\n")
-    write_wheel(folder / "wheels", "awheel", "0.1", packages=[folder / "wheels/awheel"])
+    wheel = write_wheel(folder / "wheels", "awheel", "0.1", packages=[folder / "wheels/awheel"])
+    text = text.replace("HASH", f"--hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}")
+    (folder / "tesseract_requirements.txt").write_text(text.replace("DIR", str(folder).replace(" ", "%20")))
+    (folder / "more wheels").mkdir()
+    write_wheel(folder / "more wheels", "found", "0.2")
+    _write_versioned(folder / "versions")
     (folder / "sdists").mkdir()
     with tarfile.open(folder / "sdists/ansdist-0.1.tar.gz", "w:gz") as tar:
         tar.add(folder / "ansdist", "ansdist-0.1")
@@ -77,6 +83,28 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder.parent / "outside of it").mkdir()
     (folder.parent / "outside of it/two $files.txt").write_text("two")
     return folder
+
+
+def _write_versioned(repository: Path) -> None:
+    """Two packages in one repository that take their version from its tags; one has data that only git knows of."""
+    for name, how in (
+        (
+            "by-setuptools",
+            '[build-system]\nrequires = ["setuptools", "setuptools_scm"]\n[tool.setuptools_scm]\nroot = ".."\n',
+        ),
+        (
+            "by-hatch",
+            '[build-system]\nrequires = ["hatchling", "hatch-vcs"]\nbuild-backend = "hatchling.build"\n'
+            '[tool.hatch.version]\nsource = "vcs"\nraw-options = {root = ".."}\n',
+        ),
+    ):
+        module = name.replace("-", "_")
+        (repository / name / module).mkdir(parents=True)
+        (repository / name / "pyproject.toml").write_text(f'{how}[project]\nname = "{name}"\ndynamic = ["version"]\n')
+        (repository / name / module / "__init__.py").write_text("")
+        (repository / name / module / "table.csv").write_text("1")
+    for words in ("init -q", "add .", "-c user.name=a -c user.email=a@b commit -qm one", "tag v4.5.6"):
+        subprocess.run(["git", "-C", repository, *words.split()], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +128,9 @@ def test_dependencies(image: str) -> None:
     names = "one, two, awheel, ansdist, iniconfig"
     assert inside(image, f"python -c 'import {names}; print(one.x + two.x + awheel.x + ansdist.x)'") == "4\n"
     listed = inside(image, "pip list --format freeze")
-    assert {"from-url==0.1", "iniconfig==2.1.0"} <= set(listed.split())
+    assert {"from-url==0.1", "iniconfig==2.1.0", "found==0.2"} <= set(listed.split())
+    assert {"by-setuptools==4.5.6", "by-hatch==4.5.6"} <= {name.replace("_", "-") for name in listed.split()}
+    assert inside(image, "cat /python-env/lib/python3*/site-packages/by_*/table.csv") == "11"
     assert re.findall("^tesseract-core==.*", listed, re.MULTILINE) == [f"tesseract-core=={__version__}"]
 
 
