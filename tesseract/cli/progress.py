@@ -1,4 +1,4 @@
-"""What a person sees while an image is built: on a terminal the step and the time, in a pipe nothing but the log."""
+"""What a person sees while an image is built: on a terminal the step and the time, elsewhere a line for each step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STEPS = {
 
 
 class BuildProgress:
-    """Shows the running step and the elapsed time; each line also goes to the log, at level debug.
+    """Shows the running step and the elapsed time; in a pipe, a line for each step. At level debug, each line as it is.
 
     Args:
         logger: Where the lines go.
@@ -52,8 +52,11 @@ class BuildProgress:
     def line(self, text: str) -> None:
         """Take one line of the engine's output."""
         self._logger.debug("%s", text)
-        if self._bar is not None and (shown := describe(text)):
+        shown = describe(text)
+        if self._bar is not None and shown:
             self._bar.update(self._bar.task_ids[0], description=shown)
+        elif shown and not self._logger.isEnabledFor(logging.DEBUG):
+            self._logger.info("%s", shown)
 
     def _start(self) -> None:
         from rich.console import Console

@@ -19,23 +19,22 @@ def names_an_image(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def image_tags(config: TesseractConfig, tag: str | None, check: bool = True) -> tuple[str, ...]:
+def image_tags(config: TesseractConfig, tag: str | None) -> tuple[str, ...]:
     """References that the image of a project gets: one with `tag`, else the version and `latest`.
 
     Args:
         config: The project's configuration.
         tag: The wanted tag.
-        check: Whether an engine is going to see them.
 
     Raises:
         InvalidValue: Malformed tag.
         ValidationError: The project's name cannot name an image.
     """
-    if check and tag is not None and not _TAG.fullmatch(tag):
+    if tag is not None and not _TAG.fullmatch(tag):
         raise InvalidValue(
             f"Invalid tag '{tag}': only letters, digits, '_', '.' and '-' are allowed, and at most 128 of them."
         )
-    if check and not names_an_image(config.name):
+    if not names_an_image(config.name):
         raise ValidationError(f"The name '{config.name}' in tesseract_config.yaml {NO_IMAGE_NAME}")
     names = (tag,) if tag is not None else (config.version, "latest")
     return tuple(dict.fromkeys(f"{config.name}:{name}" for name in names))

@@ -57,6 +57,39 @@ def _one_line(value: str) -> str:
     return value
 
 
+# What machines call themselves, beside OCI's names.
+_ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "arm64v8": "arm64"}
+
+
+def _platform(value: str) -> str:
+    """An OCI platform under its usual name: `linux/x86_64` is `linux/amd64`, and so is `amd64`."""
+    words = value.strip().lower().split("/")
+    words = words if len(words) > 1 or words[0] == "native" else ["linux", *words]
+    words[1:2] = [_ARCHITECTURES.get(word, word) for word in words[1:2]]
+    return "/".join(words[:2] if words[1:] in (["arm64", "v8"], ["amd64", "v1"]) else words)
+
+
+_INSTRUCTION = re.compile(
+    "(ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|FROM|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL|STOPSIGNAL|USER|VOLUME"
+    r"|WORKDIR)\b",
+    re.IGNORECASE,
+)
+
+
+def _containerfile_lines(step: str) -> str:
+    continued = False
+    for line in step.splitlines():
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if not continued and not _INSTRUCTION.match(text):
+            raise ValueError(f"'{text}' is no line of a Containerfile. To run it, write 'RUN {text}'")
+        continued = text.endswith("\\")
+        if "<<" in text:  # a here-document follows
+            break
+    return step
+
+
 def _matching(pattern: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -157,7 +190,7 @@ class BuildConfig(_Model):
     """How the image is built."""
 
     base_image: StrictStr = Field(default=DEFAULT_BASE_IMAGE, description="Debian or Ubuntu based image to start from.")
-    target_platform: StrictStr = Field(
+    target_platform: Annotated[StrictStr, AfterValidator(_platform)] = Field(
         default="native",
         description="'native', or an OCI platform such as linux/arm64.",
         examples=["native", "linux/arm64"],
@@ -166,7 +199,7 @@ class BuildConfig(_Model):
     package_data: tuple[Pair, ...] | None = Field(
         default=(), description="Pairs [source, destination]: files of the project to copy into the image."
     )
-    custom_build_steps: tuple[StrictStr, ...] | None = Field(
+    custom_build_steps: tuple[Annotated[StrictStr, AfterValidator(_containerfile_lines)], ...] | None = Field(
         default=(), description="Lines of a Containerfile, run as root after the installation."
     )
     inherit_base_image_packages: bool = Field(

@@ -43,6 +43,30 @@ def test_utf16_is_read(tmp_path: Path) -> None:
     assert config.description == "é"
 
 
+@pytest.mark.parametrize(
+    ("written", "platform"),
+    [
+        ("native", "native"),
+        ("linux/amd64", "linux/amd64"),
+        ("linux/x86_64", "linux/amd64"),
+        ("x86_64", "linux/amd64"),
+        ("Linux/aarch64", "linux/arm64"),
+        ("linux/arm64/v8", "linux/arm64"),
+        ("linux/arm/v7", "linux/arm/v7"),
+        ("plan9/vax", "plan9/vax"),
+    ],
+)
+def test_platforms_by_their_usual_names(tmp_path: Path, written: str, platform: str) -> None:
+    config = projects.load(project(tmp_path, f"name: x\nbuild_config: {{target_platform: {written}}}\n")).config
+    assert config.build_config.target_platform == platform
+
+
+def test_custom_build_steps_are_lines_of_a_containerfile(tmp_path: Path) -> None:
+    steps = ["# comment\nRUN a && \\\n  pip install b\n\nENV X=1", "run <<EOF\npip install c\nEOF", ""]
+    text = json.dumps({"name": "x", "build_config": {"custom_build_steps": steps}})
+    assert projects.load(project(tmp_path, text)).config.build_config.custom_build_steps == tuple(steps)
+
+
 @pytest.mark.parametrize("version", ["unknown", "1.2.3", "1.2.3-nightly", "1.2.3rc1", "10.0.0-a-b"])
 def test_versions(tmp_path: Path, version: str) -> None:
     assert projects.load(project(tmp_path, f"name: x\nversion: '{version}'\n")).config.version == version
@@ -108,6 +132,11 @@ def test_versions(tmp_path: Path, version: str) -> None:
         (
             "name: x\nbuild_config: {host_credentials: [{host: 'a b', secret_id: t}]}\n",
             "build_config.host_credentials.0.host: contains disallowed characters",
+        ),
+        (
+            "name: x\nbuild_config: {custom_build_steps: [RUN a, pip install foo]}\n",
+            "build_config.custom_build_steps.1: 'pip install foo' is no line of a Containerfile. To run it, write "
+            "'RUN pip install foo'",
         ),
         ("- a\n", "must contain a YAML mapping."),
         ("", "must contain a YAML mapping."),
