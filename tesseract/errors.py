@@ -30,10 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tesseract_core.endings import describe_status, signal_of
 from tesseract_core.visible import visible_lines
-
-from tesseract import tail
 
 EXIT_USER_ERROR = 1
 EXIT_USAGE_ERROR = 2
@@ -165,7 +162,7 @@ class ContainerError(EngineError):
         exit_status: Its exit status.
         command: What ran.
         image: Image reference.
-        stderr: All it wrote to its standard error; the message quotes the end.
+        stderr: All it wrote to its standard error.
     """
 
     def __init__(
@@ -176,10 +173,8 @@ class ContainerError(EngineError):
         self.command = command
         self.image = image
         self.stderr = stderr
-        end = tail.Tail()
-        end.feed(stderr)
-        how = f" ({describe_status(exit_status)})" if signal_of(exit_status) else ""
+        said = stderr.decode(errors="replace").strip()
         super().__init__(
             f"Command '{command if isinstance(command, str) else ' '.join(command)}' in image '{image}' "
-            f"returned non-zero exit status {exit_status}{how}" + (f":\n{end.text}" if end.text else "")
+            f"returned non-zero exit status {exit_status}" + (f":\n{said}" if said else "")
         )

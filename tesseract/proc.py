@@ -8,8 +8,9 @@ import shlex
 import signal
 import socket
 import subprocess
+import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -120,6 +121,27 @@ def spawn_on_socket(
         )
     except OSError as exc:
         raise _not_runnable(argv, exc) from exc
+
+
+def leaders(word: str) -> Iterator[int]:
+    """The caller's processes that lead a group, as those of `stream` do, and have the word in their command line."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            pid = int(entry.name)
+            ours = entry.stat().st_uid == os.getuid() and os.getpgid(pid) == pid != os.getpid()
+            if ours and word.encode() in (entry / "cmdline").read_bytes():
+                yield pid
+
+
+def end_groups(word: str, patience: float = 5.0) -> None:
+    """End the groups of processes whose leader has the word in its command line; kill what does not end."""
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):  # a second one is what impatient people send
+        for pid in leaders(word):
+            with suppress(OSError):
+                os.killpg(pid, number)
+        until = time.monotonic() + patience
+        while any(leaders(word)) and time.monotonic() < until:
+            time.sleep(0.1)
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -11,6 +11,7 @@ Rules for every driver:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, EngineInfo, ImageInfo, UserMapping
@@ -43,6 +44,15 @@ class Backend(Protocol):
     def build_command(self, spec: BuildSpec) -> list[str]:
         """The command line that a person would type for the same build."""
 
+    def end_build(self, mark: str) -> None:
+        """End what is still going on of the build with that mark, and remove what it was making; best effort."""
+
+    def build_marks(self) -> set[str]:
+        """Marks of builds of which something is going on, or left."""
+
+    def build_cache(self) -> Path | None:
+        """Where packages are that builds have fetched, if that is a directory of the caller's on this machine."""
+
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         """Look an image up by id or (partial) name, locally. Raises: ImageNotFound.
 
@@ -57,6 +67,9 @@ class Backend(Protocol):
 
     def remove_if_unused(self, image_id: str) -> bool:
         """Remove an image unless it has a tag, a container uses it or another image builds on it. True if removed."""
+
+    def unnamed_images(self, label: Mapping[str, str]) -> list[str]:
+        """Ids of images that carry the labels, but no name, and on which no other image builds."""
 
     def prepare_mapping(self, image_id: str, user: UserMapping) -> bool:
         """Make the first start with `user` as fast as the tenth. True if that took an id-shifted copy of the image."""

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from tesseract import proc
 from tesseract.backends import attach
 from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import frames, join
@@ -87,6 +89,20 @@ class RestBackend:
             except (NotFound, APIError, KeyError) as exc:  # half removed, or broken
                 logger.debug("image %s left out: %s", entry.get("Id"), exc)
         return found
+
+    def end_build(self, mark: str) -> None:
+        """An engine that builds in its own process ends what its client has left."""
+        proc.end_groups(mark)
+
+    def build_marks(self) -> set[str]:
+        return set()
+
+    def build_cache(self) -> Path | None:
+        return None
+
+    def unnamed_images(self, label: Mapping[str, str]) -> list[str]:
+        filters = {**(label_filter(label) or {}), "dangling": ["true"]}
+        return [entry["Id"] for entry in self.api.request("GET", "/images/json", params={"filters": filters}) or ()]
 
     # ---- containers ------------------------------------------------------------------------------------------------
     def start(self, spec: ContainerSpec, deadline: Deadline | None = None) -> ContainerInfo:

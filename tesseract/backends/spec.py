@@ -133,6 +133,10 @@ class BuildSecret:
     env: str | None = None
 
 
+BUILD_MARK = "tesseract-build-"
+"""How the marks of builds begin; hexadecimal digits follow."""
+
+
 @dataclass(frozen=True)
 class BuildSpec:
     """An image build.
@@ -144,6 +148,7 @@ class BuildSpec:
         pull: `missing` or `never`.
         ssh: Specifications of forwarded SSH agents (`default=/path/to/socket`).
         raw_args: Engine arguments of the user, appended last.
+        mark: A word by which `Backend.end_build` finds this build; empty if nobody will ask.
     """
 
     context: Path
@@ -155,6 +160,7 @@ class BuildSpec:
     pull: Literal["missing", "never"] = "missing"
     build_args: Mapping[str, str] = field(default_factory=dict)
     raw_args: tuple[str, ...] = ()
+    mark: str = ""
 
 
 # ---- what an engine tells -------------------------------------------------------------------------------------------

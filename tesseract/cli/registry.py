@@ -104,6 +104,13 @@ COMMANDS = (
         "tesseract uploads --retry",
     ),
     Command(
+        "prune",
+        "tesseract.cli.prune:prune",
+        "Engine",
+        "Remove what killed builds and programs left behind, and caches.",
+        "tesseract prune --dry-run",
+    ),
+    Command(
         "info",
         "tesseract.cli.info:info",
         "Engine",

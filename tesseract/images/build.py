@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,13 +17,16 @@ from tesseract import projects
 from tesseract.backends.base import Backend
 from tesseract.backends.spec import BuildSpec, ImageInfo, UserMapping
 from tesseract.errors import BuildError, EngineError, ImageNotFound, UserError
-from tesseract.images import credentials, hostsettings, staging
+from tesseract.images import buildcache, credentials, hostsettings, staging, unfinished
 from tesseract.images.context import ContextRequest, make_context
 from tesseract.images.request import BuildRequest, BuildResult
 from tesseract.images.tags import image_tags, qualified
 from tesseract.settings import get_config
 
 logger = logging.getLogger("tesseract")
+
+_SOMETHING_FETCHED = 5.0
+"""Seconds: a build that takes less has fetched too little for a look at the size of the cache."""
 
 
 def build(
@@ -46,7 +50,7 @@ def build(
         BuildError: The engine's build failed; carries its log.
     """
     project = projects.load(request.src_dir, request.config_override)
-    tags = image_tags(project.config, request.tag, check=not request.generate_only)
+    tags = image_tags(project.config, request.tag)
     secrets = credentials.build_secrets(project.config, request.secrets)
     ssh = (credentials.ssh_agent(),) if request.forward_ssh_agent else ()
     settings = hostsettings.read()
@@ -54,13 +58,16 @@ def build(
         # The files of index settings do not outlive this call; a manual build brings its own.
         settings = hostsettings.HostSettings(settings.bundle)
     engine = _engine(backend, optional=request.generate_only)
-    wanted = project.config.build_config.target_platform.strip()
+    wanted = project.config.build_config.target_platform
     platform = None if wanted == "native" else wanted
     base_image, pull = _base_image(engine, project.config.build_config.base_image, platform)
     if pull == "missing" and base_image.startswith("localhost/") and not request.generate_only:
         raise UserError(f"build_config.base_image: there is no image {base_image} in the local store. Build it first.")
+    if engine is not None and not request.generate_only:
+        unfinished.sweep(engine)
     with ExitStack() as stack:
-        folder = stack.enter_context(_context_dir(request, project.src_dir))
+        mark = stack.enter_context(unfinished.begun())
+        folder = stack.enter_context(_context_dir(request, project.src_dir, mark))
         containerfile = make_context(
             project,
             ContextRequest(
@@ -72,7 +79,7 @@ def build(
                 ssh=bool(ssh),
             ),
         )
-        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tesseract_secrets_")))
+        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tesseract_secrets_", suffix=f".{mark}")))
         spec = BuildSpec(
             context=folder,
             containerfile=containerfile,
@@ -82,11 +89,15 @@ def build(
             platform=platform,
             pull=pull,
             raw_args=tuple(get_config().docker_build_args),
+            mark=mark,
         )
         command = tuple(engine.build_command(spec)) if engine is not None else ()
         if request.generate_only or engine is None:
             return BuildResult(None, tags, folder, command)
+        begun = time.monotonic()
         image, removed = _build_image(engine, spec, on_line or (lambda line: None))
+        if time.monotonic() - begun > _SOMETHING_FETCHED:
+            buildcache.bound(engine, mark)
     kept = folder if request.build_dir is not None else None
     return BuildResult(image, _short_tags(image, tags), kept, command, removed)
 
@@ -124,13 +135,13 @@ def _base_image(engine: Backend | None, name: str, platform: str | None) -> tupl
 
 
 @contextmanager
-def _context_dir(request: BuildRequest, src_dir: Path) -> Iterator[Path]:
+def _context_dir(request: BuildRequest, src_dir: Path, mark: str) -> Iterator[Path]:
     """The folder of the context; a temporary one goes away, unless it is what was asked for."""
     if request.build_dir is not None:
         yield staging.make_context_dir(Path(request.build_dir))
         return
     name = re.sub(r"[^\w.-]", "_", src_dir.resolve().name)
-    folder = Path(tempfile.mkdtemp(prefix=f"tesseract_build_{name}"))
+    folder = Path(tempfile.mkdtemp(prefix=f"tesseract_build_{name}_", suffix=f".{mark}"))
     keep = False
     try:
         yield folder

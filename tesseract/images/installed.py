@@ -74,7 +74,7 @@ def fetch_uv(platform: str, target: Path) -> None:
     if machine == os.uname().machine:
         shutil.copy2(uv_binary(), target)
         return
-    with tempfile.TemporaryDirectory(prefix="tesseract_uv_") as folder:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".uv") as folder:
         uv = uv_binary()
         version = proc.run([str(uv), "--version"]).stdout.decode().split()[1]
         wheel = [f"--python-platform={machine}-manylinux2014", f"--target={folder}", "--no-deps", f"uv=={version}"]

@@ -2,7 +2,6 @@
 
 from tesseract.serving import listing, process
 from tesseract.serving.address import Address, address_of
-from tesseract.serving.endings import ended
 from tesseract.serving.lookup import find_container, find_image
 from tesseract.serving.oneshot import run_once
 from tesseract.serving.removal import teardown
@@ -17,7 +16,6 @@ __all__ = [
     "ServeRequest",
     "Served",
     "address_of",
-    "ended",
     "find_container",
     "find_image",
     "listing",

@@ -127,10 +127,10 @@ def _fetched(url: str, backend: Backend | None) -> Path:
     from tesseract.transfer.progress import shown
 
     with shown("Fetching") as on_progress:
-        return fetch(url, on_progress, in_use=lambda: _mounted(engine(backend)))
+        return fetch(url, on_progress, in_use=lambda: mounted(engine(backend)))
 
 
-def _mounted(backend: Backend) -> set[Path]:
+def mounted(backend: Backend) -> set[Path]:
     """The entries of the cache that containers have mounted, running or not."""
     containers = backend.containers(all=True, labels=labels.mine())
     return {Path(entry) for container in containers if (entry := labels.of(container).get(labels.INPUT_DIR))}

@@ -65,11 +65,18 @@ def _select(backend: Backend, names: Sequence[str], orphaned: bool) -> list[Cont
     if names:
         found = _at_once(partial(find_container, backend), names)
         return list({container.id: container for container in found}.values())
-    claimed = backend.containers(all=True, labels=labels.mine())
-    mine = [item for item in claimed if labels.is_mine(item) and labels.is_tesseract(item)]
-    if not orphaned:
-        return mine
+    return orphans(backend) if orphaned else _mine(backend)
+
+
+def orphans(backend: Backend) -> list[ContainerInfo]:
+    """The caller's Tesseracts that belonged to a process which is gone."""
+    mine = _mine(backend)
     return [item for item in mine if (owner := labels.of(item).get(labels.PROCESS)) and not process.is_alive(owner)]
+
+
+def _mine(backend: Backend) -> list[ContainerInfo]:
+    claimed = backend.containers(all=True, labels=labels.mine())
+    return [item for item in claimed if labels.is_mine(item) and labels.is_tesseract(item)]
 
 
 def _remove(backend: Backend, container: ContainerInfo) -> None:

@@ -114,7 +114,7 @@ def evict(cache: Path, in_use: InUse = tuple, limit: int | None = None) -> None:
     for entry in reversed(found):
         if total <= limit:
             return
-        if entry.path not in kept and _remove(entry.path):
+        if entry.path not in kept and remove(entry.path):
             total -= entry.size
 
 
@@ -182,11 +182,16 @@ def _used(entry: Path) -> float:
     return max(times)
 
 
-def _remove(entry: Path) -> bool:
+def is_recent(entry: Path) -> bool:
+    """Whether an entry was used so lately that it is not removed."""
+    return time.time() - _used(entry) < RECENT
+
+
+def remove(entry: Path) -> bool:
     """Remove an entry, unless it is recent, or somebody works on it."""
     try:
         with locked(entry.parent, wait=False) as held:
-            if not held or time.time() - _used(entry) < RECENT:
+            if not held or is_recent(entry):
                 return False
             mark_of(entry).unlink(missing_ok=True)
             for path in (entry, parts_of(entry)):

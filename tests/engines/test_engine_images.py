@@ -126,6 +126,15 @@ def test_the_image_a_rebuild_leaves_is_removed_and_the_cache_stays_whole(
     assert sum("using cache" in line.lower() or "cached" in line.lower() for line in lines) >= 2
 
 
+def test_images_that_have_lost_their_name(backend: Backend, engine_base: str, tmp_path: Path, tag: str) -> None:
+    label = tag.removesuffix(":1")
+    ids = [build(backend, tmp_path, f"FROM {engine_base}\nLABEL {label}={n}\nENV A={n}\n", tag)[0] for n in (1, 2)]
+    unnamed = {found.removeprefix("sha256:") for found in backend.unnamed_images({label: ""})}
+    assert unnamed == {ids[0].removeprefix("sha256:")}
+    assert backend.remove_if_unused(ids[0])
+    assert backend.unnamed_images({label: ""}) == []
+
+
 def test_an_image_in_use_is_kept(
     backend: Backend, engine_base: str, tmp_path: Path, tag: str, name: str, caller: UserMapping
 ) -> None:

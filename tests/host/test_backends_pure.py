@@ -18,7 +18,7 @@ from tesseract.backends.docker import passwd, remembered
 from tesseract.backends.docker.endpoint import find as find_docker
 from tesseract.backends.docker.identity import identity as docker_identity
 from tesseract.backends.mounts import with_nested
-from tesseract.backends.podman import records
+from tesseract.backends.podman import builds, records
 from tesseract.backends.podman.endpoint import Endpoint
 from tesseract.backends.podman.endpoint import find as find_podman
 from tesseract.backends.podman.identity import identity as podman_identity
@@ -405,6 +405,32 @@ def test_what_old_builds_left_in_their_directory_goes(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
     remove_old(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"buildah2", "buildah-cache", "mine"}
+
+
+def test_files_of_builds_are_where_the_caller_wants_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Podman 5 in a directory of the caller's own, because all users would share one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    uid, own = os.getuid(), tmp_path / "cache/tesseract/build"
+    assert (builds.scratch("5.4.2"), builds.build_environment("5.4.2")) == (Path("/var/tmp"), {})
+    assert builds.cache_mounts("5.4.2") == Path(f"/var/tmp/buildah-cache-{uid}")
+    assert builds.build_environment("4.3.1") == {"TMPDIR": str(own)}
+    assert builds.cache_mounts("4.3.1") == own / "buildah-cache"
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert builds.scratch("5.4.2") == tmp_path
+    assert builds.build_environment("4.3.1") == {"TMPDIR": str(tmp_path / f"containers-build-{uid}")}
+    (tmp_path / f"containers-build-{uid}").rmdir()
+    (tmp_path / f"containers-build-{uid}").symlink_to("/")  # somebody else's doing
+    assert builds.build_environment("4.3.1") == {}
+
+
+def test_a_full_disk_during_a_build_is_named(tmp_path: Path) -> None:
+    log = ["STEP 2/3: RUN x", "error: failed to write /root/.cache/uv/a: No space left on device (os error 28)"]
+    error = builds.failure(log, 2, builds.full_disk(log, tmp_path))
+    for text in (str(error).splitlines()[0], error.reason):
+        assert f"A disk is full: that of the image store, or of {tmp_path} (files of builds, " in text
+        assert text.endswith("Free some with `tesseract prune`, or set TMPDIR to a directory with more space")
+    assert builds.full_disk(["STEP 1/1: RUN false"], tmp_path) == ""
 
 
 def test_an_empty_container_host_is_none(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def build_arguments(spec: BuildSpec) -> list[str]:
 
 def build(endpoint: Endpoint, spec: BuildSpec, on_line: LineSink) -> str:
     """Run the build and return the image's id. Raises: BuildError with the whole log, EngineUnavailable."""
-    with tempfile.TemporaryDirectory(prefix="tesseract-build-") as directory:
+    with tempfile.TemporaryDirectory(prefix="tesseract_id_", suffix=f".{spec.mark}") as directory:
         id_file = Path(directory) / "id"
         first, *rest = build_arguments(spec)
         argv = [*command(endpoint, builder=True), first, "--progress=plain", f"--iidfile={id_file}", *rest]

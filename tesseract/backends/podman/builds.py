@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
+import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tesseract import proc
 from tesseract.backends.base import LineSink
 from tesseract.backends.podman import leftovers
-from tesseract.backends.spec import BuildSpec
+from tesseract.backends.spec import BUILD_MARK, BuildSpec
 from tesseract.backends.text import build_failure, build_words
 from tesseract.dirs import cache_dir
 from tesseract.errors import BuildError, EngineUnavailable
+
+_FULL = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
+
+
+def new_mark() -> str:
+    """A word that is in the command line of one build, and in what the engine notes of it."""
+    return f"{BUILD_MARK}{secrets.token_hex(8)}"
 
 
 def build_arguments(spec: BuildSpec) -> list[str]:
@@ -27,36 +36,84 @@ def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSi
     """Run the build and return the image's id. Raises: BuildError with the whole log, EngineUnavailable."""
     if not command:
         raise EngineUnavailable("Building an image needs the podman executable. Install podman, or put it on PATH.")
-    with tempfile.TemporaryDirectory(prefix="tesseract-build-") as directory:
+    mark, env = spec.mark or new_mark(), build_environment(version)
+    with tempfile.TemporaryDirectory(prefix="tesseract_id_", suffix=f".{mark}") as directory:
         id_file = Path(directory) / "id"
         first, *rest = build_arguments(spec)
-        mark, env = f"tesseract-build-{secrets.token_hex(8)}", build_environment(version)
         argv = [*command, first, f"--iidfile={id_file}", f"--secret=id={mark},src={spec.containerfile}", *rest]
         try:
             status, log = proc.stream(argv, on_line, env=env)
             if status != 0 or not id_file.exists():
-                raise failure(log, status)
+                raise failure(log, status, full_disk(log, scratch(version)))
         except BaseException:
             leftovers.remove(command, mark, {**os.environ, **env})
             raise
         return id_file.read_text().strip().removeprefix("sha256:")
 
 
+def end(command: Sequence[str], version: str, mark: str) -> None:
+    """End the build with that mark, whose starter is gone, and remove what it was making."""
+    proc.end_groups(mark)
+    leftovers.remove(command, mark, {**os.environ, **build_environment(version)})
+
+
 def build_environment(version: str) -> dict[str, str]:
-    """Variables for a build. Before podman 5, cache mounts of all users share one directory below TMPDIR, which the
-    first user then owns: give each user an own one."""
-    if int(re.match(r"\d+", version)[0] if re.match(r"\d+", version) else 0) >= 5:  # type: ignore[index]
+    """Variables for a build, with the directory that they name. See `scratch`."""
+    place = scratch(version)
+    if _separates_users(version):
         return {}
-    cache = cache_dir("build")
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = place.lstat()
     except OSError:
         return {}
-    return {"TMPDIR": str(cache)}
+    # Below a TMPDIR that others may write to, too, what is there need not be ours.
+    return {"TMPDIR": str(place)} if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() else {}
 
 
-def failure(log: Sequence[str], status: int) -> BuildError:
-    """The error of a failed build, with the line that says why. Pure."""
+def scratch(version: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where Podman keeps cache mounts and what steps need while they run: below TMPDIR, or in its own place.
+
+    Before podman 5, cache mounts of all users share one directory there, which the first user then owns: each user
+    gets an own one.
+    """
+    if _separates_users(version):
+        return Path(environ.get("TMPDIR") or "/var/tmp")
+    chosen = environ.get("TMPDIR")
+    return Path(chosen) / f"containers-build-{os.getuid()}" if chosen else cache_dir("build")
+
+
+def cache_mounts(version: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The directory of the cache mounts: packages that builds have fetched."""
+    name = f"buildah-cache-{os.getuid()}" if _separates_users(version) else "buildah-cache"
+    return scratch(version, environ) / name
+
+
+def _separates_users(version: str) -> bool:
+    major = re.match(r"\d+", version)
+    return major is not None and int(major[0]) >= 5
+
+
+def full_disk(log: Sequence[str], place: Path) -> str:
+    """What to add to the reason of a failed build if a disk was full; empty if none was."""
+    if not any(_FULL.search(line) for line in log):
+        return ""
+    try:
+        left = f", {shutil.disk_usage(place).free / 1e9:.1f} GB free now"
+    except OSError:
+        left = ""
+    return (
+        f". A disk is full: that of the image store, or of {place} (files of builds{left}). Free some with "
+        "`tesseract prune`, or set TMPDIR to a directory with more space"
+    )
+
+
+def failure(log: Sequence[str], status: int, advice: str = "") -> BuildError:
+    """The error of a failed build, with the line that says why. Pure.
+
+    Args:
+        advice: What to add to the reason.
+    """
     begun = [index for index, line in enumerate(log) if re.match(r"STEP \d+/\d+: ", line)]
     step = log[begun[-1]].split(": ", 1)[1] if begun else ""
     output = list(log[begun[-1] + 1 :] if begun else log)
@@ -66,4 +123,5 @@ def failure(log: Sequence[str], status: int) -> BuildError:
     # The engine repeats the step, and for what it does not understand prints all that it knows.
     reason = re.sub(r'^Error: (building at STEP ".*?": )?(Build error: )?', "", said).split(" &imagebuilder")[0]
     ended = re.search(r"(exit status|signal) \d+$", said)
-    return build_failure(log, step, output, ended[0] if ended else reason or f"exit status {status}")
+    error = build_failure(log, step, output, ended[0] if ended else reason or f"exit status {status}")
+    return BuildError(error.headline + advice, log, error.reason + advice if error.reason else "")

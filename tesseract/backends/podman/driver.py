@@ -14,7 +14,7 @@ from tesseract.backends import cdi, mounts, variables
 from tesseract.backends.base import LineSink
 from tesseract.backends.http import ConnectionLost, quote
 from tesseract.backends.inspect import container_info
-from tesseract.backends.podman import builds, render, service, store, subids
+from tesseract.backends.podman import builds, leftovers, render, service, store, subids
 from tesseract.backends.podman.api import PodmanApi
 from tesseract.backends.podman.creating import one_at_a_time
 from tesseract.backends.podman.endpoint import Endpoint
@@ -86,6 +86,16 @@ class PodmanBackend(RestBackend):
         first, *more = self.endpoint.command or ["podman"]
         words = [Path(first).name, *more, *builds.build_arguments(spec)]
         return with_variables(builds.build_environment(self.info().version), words)
+
+    def end_build(self, mark: str) -> None:
+        if self._local() and self.endpoint.command:
+            builds.end(self.endpoint.command, self.info().version, mark)
+
+    def build_marks(self) -> set[str]:
+        return leftovers.marks(self.endpoint.command) if self._local() and self.endpoint.command else set()
+
+    def build_cache(self) -> Path | None:
+        return builds.cache_mounts(self.info().version) if self._local() else None
 
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         return store.image(self.api, reference, deadline, sizes)

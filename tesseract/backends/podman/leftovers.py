@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tesseract import proc
+from tesseract.backends.spec import BUILD_MARK
 from tesseract.errors import EngineError
 
 logger = logging.getLogger("tesseract.podman")
@@ -52,6 +53,14 @@ def remove(command: Sequence[str], mark: str, environ: Mapping[str, str]) -> Non
                 _remove_bundle(bundle)
             proc.run([*command, "rm", "--force", container])
         remove_old(temporary)
+
+
+def marks(command: Sequence[str]) -> set[str]:
+    """Marks of the builds that left working containers in the store; none where it may not be read."""
+    with suppress(EngineError, OSError, ValueError, LookupError):
+        found = {mark for _, mark in _marked(_graph_root(command))}
+        return {mark for mark in found if not any(proc.leaders(mark))}
+    return set()
 
 
 def _remove_bundle(bundle: Path) -> None:
@@ -120,12 +129,17 @@ def torn(graph_root: Path) -> tuple[set[str], set[str], set[str]]:
 
 def working_containers(graph_root: Path, mark: str) -> Iterator[str]:
     """Ids of a build's working containers, from the records in the store."""
+    return (container for container, found in _marked(graph_root) if found == mark)
+
+
+def _marked(graph_root: Path) -> Iterator[tuple[str, str]]:
+    """Working containers of builds of ours, and the marks of these."""
     for record in graph_root.glob("*-containers/*/userdata/buildah.json"):
         with suppress(OSError, ValueError):
             said: dict[str, Any] = json.loads(record.read_text())
-            secrets = (said.get("CommonBuildOpts") or {}).get("Secrets") or ()
-            if any(secret.startswith(f"id={mark},") for secret in secrets):
-                yield str(said.get("container-id") or record.parents[1].name)
+            for secret in (said.get("CommonBuildOpts") or {}).get("Secrets") or ():
+                if found := re.match(rf"id=({BUILD_MARK}[0-9a-f]+),", secret):
+                    yield str(said.get("container-id") or record.parents[1].name), found[1]
 
 
 def bundles(temporary: Path, container: str) -> Iterator[Path]:

@@ -1,0 +1,68 @@
+"""The packages that builds have fetched, kept by the engine for the next build: their size, and an end to growth."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from tesseract import proc
+from tesseract.backends.base import Backend
+from tesseract.errors import EngineError, InvalidValue
+from tesseract.images import unfinished
+
+logger = logging.getLogger("tesseract")
+
+DEFAULT_LIMIT = 10 * 1000**3
+"""Bytes that the cache may take; `TESSERACT_BUILD_CACHE_LIMIT` says otherwise."""
+
+
+def limit() -> int:
+    """How many bytes the cache may take. Raises: InvalidValue."""
+    text = os.environ.get("TESSERACT_BUILD_CACHE_LIMIT")
+    try:
+        return int(text) if text else DEFAULT_LIMIT
+    except ValueError:
+        raise InvalidValue(f"TESSERACT_BUILD_CACHE_LIMIT={text}: must be a number of bytes.") from None
+
+
+def size(directory: Path) -> int:
+    """Bytes on disk below a directory. Files with several names count once, and what may not be read does not."""
+    total, seen = 0, set()
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                facts = os.lstat(os.path.join(folder, name))
+            except OSError:
+                continue
+            if (facts.st_dev, facts.st_ino) not in seen:
+                seen.add((facts.st_dev, facts.st_ino))
+                total += facts.st_blocks * 512
+    return total
+
+
+def in_use(mark: str = "") -> bool:
+    """Whether a build reads the cache, but for the one with that mark."""
+    return bool(unfinished.going_on() - {mark})
+
+
+def empty(directory: Path) -> None:
+    """Remove the cache, with files in it that belong to users of containers."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if directory.exists() and shutil.which("podman"):
+        try:
+            proc.run(["podman", "unshare", "rm", "-rf", str(directory)], timeout=600)
+        except EngineError as error:
+            logger.debug("%s", error)
+
+
+def bound(engine: Backend, mark: str) -> None:
+    """Empty the cache if it has grown too large and no other build than the one with `mark` uses it."""
+    directory = engine.build_cache()
+    if directory is None or not directory.is_dir() or in_use(mark):
+        return
+    taken = size(directory)
+    if taken > limit():
+        logger.info("The cache of fetched packages (%s) has grown to %.1f GB and is emptied", directory, taken / 1e9)
+        empty(directory)

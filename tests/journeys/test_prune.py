@@ -1,0 +1,96 @@
+"""What killed builds and programs leave goes with the next build, or with `tesseract prune`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.builds import podman, write_project
+
+pytestmark = [pytest.mark.needs_engine("podman"), pytest.mark.timeout(600), pytest.mark.usefixtures("shared_layers")]
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+CONFIG = 'name: test-prune\nbuild_config: {custom_build_steps: ["RUN STEP"]}\n'
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    """Temporary files and caches of this test alone."""
+    for name in ("tmp", "cache"):
+        (tmp_path / name).mkdir()
+    return {"TMPDIR": str(tmp_path / "tmp"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def kill_a_build(folder: Path, places: dict[str, str]) -> None:
+    """Start a build, and kill it while a step runs."""
+    command = [Path(sys.executable).parent / "tesseract", "--loglevel", "debug", "build", folder]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **places})
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.strip().endswith("now"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+
+
+def left(places: dict[str, str]) -> list[str]:
+    found = [path.name for path in Path(places["TMPDIR"]).glob("tesseract*")]
+    return found + [path.name for path in Path(places["XDG_CACHE_HOME"], "tesseract/builds").glob("*")]
+
+
+def working_containers() -> set[str]:
+    return set(podman("ps", "-a", "--external", "-q").split())
+
+
+def test_a_killed_build(tesseract_cli: Cli, base_image: str, places: dict[str, str], tmp_path: Path) -> None:
+    before = working_containers()
+    folder = write_project(tmp_path / "slow", CONFIG.replace("STEP", "echo now && sleep 100"))
+    kill_a_build(folder, places)
+    assert left(places)
+    shown = tesseract_cli("prune", "--dry-run", "--format", "json", env=places)
+    assert shown.returncode == 0, shown.stderr
+    builds = [item for item in json.loads(shown.stdout) if item["kind"] == "build"]
+    assert [(item["state"], item["size"] > 10_000) for item in builds] == [("found", True)]
+    assert left(places)
+    pruned = tesseract_cli("prune", env=places)
+    assert pruned.returncode == 0, pruned.stderr
+    assert left(places) == []
+    assert working_containers() == before
+    assert "Freed" in pruned.stderr
+    again = tesseract_cli("prune", "--format", "json", env=places)
+    assert (again.stdout, "Freed nothing" in again.stderr) == ("[]\n", True)
+
+    kill_a_build(folder, places)
+    failing = write_project(tmp_path / "failing", CONFIG.replace("STEP", "false"))
+    assert tesseract_cli("build", failing, env=places).returncode == 1
+    assert left(places) == []
+    assert working_containers() == before
+
+
+def test_what_has_no_use_any_more(tesseract_cli: Cli, base_image: str, places: dict[str, str], tmp_path: Path) -> None:
+    """A runtime directory without a container; what builds have fetched. What is young or in use stays."""
+    runtime = Path(os.environ["XDG_RUNTIME_DIR"], "tesseract")
+    old, young = runtime / f"tesseract-{'a' * 12}", runtime / f"tesseract-{'b' * 12}"
+    try:
+        for path in (old, young):
+            path.mkdir()
+        os.utime(old, (time.time() - 3600,) * 2)
+        cache = Path(places["TMPDIR"], f"containers-build-{os.getuid()}/buildah-cache/a")
+        cache.mkdir(parents=True)
+        (cache / "wheel").write_bytes(bytes(1_000_000))
+        pruned = tesseract_cli("prune", "--format", "json", env=places)
+        assert pruned.returncode == 0, pruned.stderr
+        items = {item["kind"]: item for item in json.loads(pruned.stdout)}
+        assert items["runtime directory"]["name"] == str(old)
+        assert items["build cache"]["size"] >= 1_000_000
+        assert (old.exists(), young.exists(), cache.exists()) == (False, True, False)
+    finally:
+        young.rmdir()
