@@ -30,7 +30,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tesseract_core.endings import describe_status, signal_of
 from tesseract_core.visible import visible_lines
+
+from tesseract import tail
 
 EXIT_USER_ERROR = 1
 EXIT_USAGE_ERROR = 2
@@ -162,7 +165,7 @@ class ContainerError(EngineError):
         exit_status: Its exit status.
         command: What ran.
         image: Image reference.
-        stderr: All it wrote to its standard error.
+        stderr: All it wrote to its standard error; the message quotes the end.
     """
 
     def __init__(
@@ -173,8 +176,10 @@ class ContainerError(EngineError):
         self.command = command
         self.image = image
         self.stderr = stderr
-        said = stderr.decode(errors="replace").strip()
+        end = tail.Tail()
+        end.feed(stderr)
+        how = f" ({describe_status(exit_status)})" if signal_of(exit_status) else ""
         super().__init__(
             f"Command '{command if isinstance(command, str) else ' '.join(command)}' in image '{image}' "
-            f"returned non-zero exit status {exit_status}" + (f":\n{said}" if said else "")
+            f"returned non-zero exit status {exit_status}{how}" + (f":\n{end.text}" if end.text else "")
         )

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from tesseract_core.client.temporary import temporary_directory
 from tesseract_core.client.transport import Timeout, Transport
-from tesseract_core.endings import describe_signal
+from tesseract_core.endings import describe_signal, describe_status
 
 from tesseract import tail
 from tesseract.commands import is_url
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _SHARED_MEMORY = "/dev/shm"
 _STOP_SECONDS = 10.0  # between TERM and KILL
+_MOMENT = 1.0  # seconds that a server may take to end after its connections
 
 
 class ImageServer:
@@ -72,6 +73,7 @@ class ImageServer:
             # What was fetched from a URL is a snapshot that others use, too: no arrays are passed by way of it.
             input_path=_local(request.input_path),
             output_path=served.output.directory if served.output else _local(request.output_path),
+            ending=self._ending,
         )
         if served.output is None:
             return transport
@@ -90,6 +92,11 @@ class ImageServer:
         except ContainerNotFound:  # somebody else removed it, perhaps without regard for its output
             if served.output is not None:
                 served.output.finish()
+
+    def _ending(self) -> str:
+        from tesseract import serving
+
+        return serving.ended(self._served.container_name) if self._served else ""
 
     def logs(self) -> str:
         return self.container().logs().decode(errors="replace")
@@ -229,10 +236,8 @@ class SourceServer:
                 probe.call("health")
                 break
             if (status := self._process.poll()) is not None:
-                how = f"{status}, {describe_signal(-status)}" if status < 0 else f"{status}"
-                raise StartupFailed(
-                    f"The Tesseract stopped running during startup (exit code {how}).\n\n{self._output()}"
-                )
+                how = f"exit code {status}" + (f", {describe_signal(-status)}" if status < 0 else "")
+                raise StartupFailed(f"The Tesseract stopped running during startup ({how}).\n\n{self._output()}")
             if deadline.expired:
                 raise StartupTimeout(
                     f"The Tesseract did not respond to a health check within {deadline.seconds:g} s; raise "
@@ -241,7 +246,22 @@ class SourceServer:
             time.sleep(delay)
             delay = min(2 * delay, 0.1)
         probe.close()
-        return HttpTransport(url, timeout=self._timeout, input_path=self._input_path, output_path=self._output_path)
+        return HttpTransport(
+            url,
+            timeout=self._timeout,
+            input_path=self._input_path,
+            output_path=self._output_path,
+            ending=self._ending,
+        )
+
+    def _ending(self) -> str:
+        try:
+            status = self._process.wait(_MOMENT) if self._process else None
+        except subprocess.TimeoutExpired:
+            return ""
+        if status is None:
+            return ""
+        return f"The Tesseract has ended: {describe_signal(-status) if status < 0 else describe_status(status)}."
 
 
 def _local(path: str | Path | None) -> Path | None:

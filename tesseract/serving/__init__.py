@@ -2,6 +2,7 @@
 
 from tesseract.serving import listing, process
 from tesseract.serving.address import Address, address_of
+from tesseract.serving.endings import ended
 from tesseract.serving.lookup import find_container, find_image
 from tesseract.serving.oneshot import run_once
 from tesseract.serving.removal import teardown
@@ -16,6 +17,7 @@ __all__ = [
     "ServeRequest",
     "Served",
     "address_of",
+    "ended",
     "find_container",
     "find_image",
     "listing",

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import requests
 from pydantic import ValidationError
 from support.served import Served, served
 from tesseract_core import Tesseract
@@ -183,6 +184,23 @@ def test_from_source_that_cannot_start(tmp_path: Path) -> None:
         Tesseract.from_source(broken, python_executable=sys.executable, startup_timeout=1.0),
     ):
         pass
+
+
+def test_how_a_server_ended_is_in_the_error(tmp_path: Path) -> None:
+    api = tmp_path / "tesseract_api.py"
+    api.write_text(
+        "import os, signal, time\nfrom pydantic import BaseModel\n"
+        "class InputSchema(BaseModel):\n    whom: str\n"
+        "class OutputSchema(BaseModel): pass\n"
+        "def apply(inputs):\n"
+        "    os.kill(os.getppid() if inputs.whom == 'server' else os.getpid(), signal.SIGSEGV)\n"
+        "    time.sleep(60)\n"
+    )
+    with Tesseract.from_source(api, python_executable=sys.executable) as tesseract:
+        with pytest.raises(RuntimeError, match=r"Error 503 from Tesseract: .*crashed: segmentation fault"):
+            tesseract.apply({"whom": "me"})
+        with pytest.raises(requests.exceptions.ConnectionError, match=r"has ended: crashed: segmentation fault\. \("):
+            tesseract.apply({"whom": "server"})
 
 
 def test_from_source_with_paths_that_cannot_be(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ import pytest
 from support.engine import podman, snapshot
 from support.images import remove_image
 
+from tesseract.commands import run_tesseract
+from tesseract.errors import ContainerError
+from tesseract.serving import ServeRequest, ended, serve, teardown
+
 pytestmark = pytest.mark.needs_engine("podman")
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -77,6 +81,23 @@ def test_an_end_by_a_signal_is_said_as_such(tesseract_cli: Cli, image: str, name
     assert "It gave no output." in ran.stderr
     served = tesseract_cli("serve", image, *options)
     assert re.search(rf"\(exit code {status}, {words}\)", served.stderr)
+
+
+def test_how_a_container_ended_is_in_the_error_of_a_program(image: str) -> None:
+    with pytest.raises(
+        ContainerError, match=r"returned non-zero exit status 139 \(crashed: segmentation fault\)"
+    ) as run:
+        run_tesseract(image, "apply", ["{}"], environment={"DO": "seq 9999 >&2; kill -SEGV $$"}, docker_args=["--init"])
+    assert len(run.value.stderr.splitlines()) == 9999
+    assert len(str(run.value).splitlines()) == 102
+    served = serve(ServeRequest(image=image, environment={"DO": "exit 137"}, skip_health_check=True))
+    try:
+        assert ended(served.container_name, 20).endswith(
+            "has ended: killed by signal 9 (SIGKILL), perhaps out of memory. If memory was short, raise the limit with "
+            "--memory."
+        )
+    finally:
+        teardown(served.container_name)
 
 
 def test_what_has_ended_is_listed_as_such(tesseract_cli: Cli, image: str) -> None:

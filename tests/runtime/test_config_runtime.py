@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -90,10 +91,26 @@ def test_origins_are_what_browsers_send(monkeypatch: pytest.MonkeyPatch) -> None
             get_config()
 
 
-def test_mlflow_run_extra_args_are_a_python_literal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TESSERACT_MLFLOW_RUN_EXTRA_ARGS", "{'run_name': 'a', 'tags': {'x': 1}}")
-    assert get_config().mlflow_run_extra_args == {"run_name": "a", "tags": {"x": 1}}
-    monkeypatch.setenv("TESSERACT_MLFLOW_RUN_EXTRA_ARGS", "__import__('os')")
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{'run_name': 'a', 'tags': {'x': 1}}", {"run_name": "a", "tags": {"x": 1}}),
+        ("{'log_system_metrics': True, 'description': None}", {"log_system_metrics": True, "description": None}),
+        ('{"log_system_metrics": true, "description": null}', {"log_system_metrics": True, "description": None}),
+        ('{"tags": {"quote": "it\'s"}}', {"tags": {"quote": "it's"}}),
+        ("{}", {}),
+    ],
+)
+def test_mlflow_run_extra_args_are_json_or_a_python_literal(
+    monkeypatch: pytest.MonkeyPatch, text: str, value: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("TESSERACT_MLFLOW_RUN_EXTRA_ARGS", text)
+    assert get_config().mlflow_run_extra_args == value
+
+
+@pytest.mark.parametrize("text", ["__import__('os')", "{true}", "[" * 100_000, '["a"]', "null"])
+def test_mlflow_run_extra_args_that_are_neither(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("TESSERACT_MLFLOW_RUN_EXTRA_ARGS", text)
     with pytest.raises(ValidationError):
         get_config()
 

@@ -8,18 +8,20 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from support.proxy import Proxy, proxy
 from tesseract_core.runtime.config import override_config
 from tesseract_core.runtime.mpa import log_artifact, log_metric, log_parameter, mlflow_server, serve_run, start_run
 from tesseract_core.runtime.mpa import mlflow as backend
+from tesseract_core.runtime.mpa.mlflow_artifacts import why_never
 
 USER, PASSWORD = "admin", "correct horse battery"
 
@@ -139,16 +141,6 @@ def configured(tmp_path: Path) -> Callable[..., Any]:
         return override_config({"output_path": str(tmp_path / "out"), "mlflow_tracking_uri": uri, **more})
 
     return configure
-
-
-@contextmanager
-def impatient() -> Iterator[None]:
-    """The end of a run waits less for a server that is away."""
-    patience, backend.LAST_TRIES = backend.LAST_TRIES, 1.5
-    try:
-        yield
-    finally:
-        backend.LAST_TRIES = patience
 
 
 def test_metrics_parameters_and_artifacts(plain: MlflowServer, configured: Callable[..., Any], tmp_path: Path) -> None:
@@ -344,23 +336,190 @@ def test_refused_credentials(guarded: MlflowServer, configured: Callable[..., An
 
 
 def test_server_back_before_the_end(
-    plain: MlflowServer, configured: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    plain: MlflowServer,
+    configured: Callable[..., Any],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    artifact = tmp_path / "a.txt"
+    artifact, other = tmp_path / "a.txt", tmp_path / "b.txt"
     artifact.write_text("x")
-    with configured(plain.uri), serve_run("abc", named=False):
-        plain.stop()
+    other.write_text("y")
+    os.environ["MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"] = "1"
+    monkeypatch.setattr(backend, "ARTIFACT_WAIT", 0.5)
+    away = threading.Event()
+
+    def come_and_go(request: Proxy) -> None:
+        request.hang_up() if away.is_set() else request.forward()
+
+    with proxy(plain.port, come_and_go) as uri, configured(uri), serve_run("abc", named=False):
+        away.set()
         log_metric("m", 1)
         log_parameter("p", 1)
         log_artifact(artifact)
-        plain.start()
+        log_artifact(other)
+        other.unlink()
+        away.clear()
     run = plain.runs()[0]
     assert run["info"]["status"] == "FINISHED"
     assert plain.history(run, "m") == [(1.0, 0)]
     assert run["data"]["params"] == [{"key": "p", "value": "1"}]
-    assert plain.artifacts(run) == ["a.txt"]
-    assert "did not take" not in capfd.readouterr().err
-    assert not (tmp_path / "out/run_abc/logs/artifacts/a.txt").exists()
+    assert plain.artifacts(run) == ["a.txt", "b.txt"]
+    assert "warning" not in capfd.readouterr().err
+    assert list((tmp_path / "out/run_abc/logs/artifacts").iterdir()) == []
+
+
+# What stands in front of servers out there
+
+
+def test_a_front_page_that_is_not_there_and_a_token(
+    plain: MlflowServer, configured: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def guard(request: Proxy) -> None:
+        if not request.path.startswith("/api/"):
+            request.reply(404, b"no page")
+        elif request.headers.get("Authorization") != "Bearer hunter2":
+            request.reply(401, b"a token, please")
+        else:
+            request.forward()
+
+    with proxy(plain.port, guard) as uri:
+        message = refusal(configured, uri)
+        assert f"{uri} answered 401 Unauthorized: a token, please; check" in message
+        assert "MLFLOW_TRACKING_TOKEN" in message
+        os.environ["MLFLOW_TRACKING_TOKEN"] = "hunter2"
+        with configured(uri), start_run():
+            log_metric("m", 1)
+    assert plain.history(plain.runs()[0], "m") == [(1.0, 0)]
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_credentials_in_mlflows_own_file(guarded: MlflowServer, configured: Callable[..., Any], tmp_path: Path) -> None:
+    os.environ["HOME"] = str(tmp_path)
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow/credentials").write_text(f"[mlflow]\nmlflow_tracking_password = {PASSWORD}\n")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = USER  # the rest is in the file
+    before = len(guarded.runs())
+    with configured(guarded.uri), start_run():
+        pass
+    assert len(guarded.runs()) == before + 1
+
+
+def test_a_refusal_is_quoted(configured: Callable[..., Any]) -> None:
+    words = b"Invalid Host header - possible DNS rebinding attack detected"
+    with proxy(0, lambda request: request.reply(403, words)) as uri:
+        message = refusal(configured, uri)
+    assert f"{uri} answered 403 Forbidden: {words.decode()}; check what that server allows" in message
+    assert "PASSWORD" not in message
+
+
+def test_answers_that_take_their_time(
+    plain: MlflowServer, configured: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[str] = []
+
+    def slow(request: Proxy) -> None:
+        sent.append(f"{request.command} {request.path.partition('?')[0]}")
+        request.forward(delay=0.4)
+
+    before = len(plain.runs())
+    with proxy(plain.port, slow) as uri, configured(uri), serve_run("slow", named=False):
+        for name in ("one", "two"):
+            (tmp_path / name).write_text(name)
+            log_artifact(tmp_path / name)
+        log_metric("m", 1)
+    runs = plain.runs()
+    assert len(runs) == before + 1
+    assert plain.artifacts(runs[0]) == ["one", "two"]
+    assert [line.rpartition("/")[2] for line in sent if line.startswith("PUT")] == ["one", "two"]
+    assert "warning" not in capfd.readouterr().err
+    assert {"key": "tesseract.run_id", "value": "slow"} in runs[0]["data"]["tags"]
+
+
+@pytest.mark.parametrize("answer", [504, None])
+def test_a_run_of_which_it_is_unclear_whether_it_was_made(
+    plain: MlflowServer, configured: Callable[..., Any], answer: int | None
+) -> None:
+    def lose_the_answer(request: Proxy) -> None:
+        if request.path.endswith("runs/create"):
+            request.forward(silently=True)
+            request.reply(answer, b"gateway timeout") if answer else request.hang_up()
+        else:
+            request.forward()
+
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    before = len(plain.runs())
+    with proxy(plain.port, lose_the_answer) as uri, configured(uri), serve_run("unclear", named=False):
+        log_metric("m", 1)
+    runs = plain.runs()
+    assert len(runs) == before + 1
+    assert runs[0]["info"]["status"] == "FINISHED"
+    assert plain.history(runs[0], "m") == [(1.0, 0)]
+
+
+def test_a_run_that_is_made_later_than_the_call_waits(
+    plain: MlflowServer, configured: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    may_go_on = threading.Event()
+
+    def held(request: Proxy) -> None:
+        if request.path.endswith("runs/create"):
+            may_go_on.wait(60)
+        request.forward()
+
+    before = len(plain.runs())
+    (tmp_path / "a.txt").write_text("x")
+    with proxy(plain.port, held) as uri:
+        with configured(uri, mlflow_wait=0.2), serve_run("late", named=False):
+            log_metric("m", 1)
+            log_artifact(tmp_path / "a.txt")
+        logs = tmp_path / "out/run_late/logs"
+        said = f"{uri} has not yet taken 1 metric, 1 artifact of this run; kept in {logs}"
+        assert f"{said} (no answer within 0.2 s; they are sent on while this process lives)" in capfd.readouterr().err
+        assert (logs / "artifacts/a.txt").read_text() == "x"
+        assert len(plain.runs()) == before
+        may_go_on.set()
+        deadline = time.monotonic() + 60
+        while (runs := plain.runs()) and (len(runs) == before or runs[0]["info"]["status"] != "FINISHED"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert len(runs) == before + 1
+    assert plain.history(runs[0], "m") == [(1.0, 0)]
+    assert plain.artifacts(runs[0]) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("file:///proc/artifacts", "--volume"), ("wasbs://c@a.blob.core.windows.net/x", "azure-storage-blob")],
+)
+def test_artifacts_that_can_never_arrive_are_kept_at_once(
+    plain: MlflowServer,
+    configured: Callable[..., Any],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    place: str,
+    why: str,
+) -> None:
+    body = {"name": place, "artifact_location": place}
+    made = requests.post(f"{plain.uri}/api/2.0/mlflow/experiments/create", json=body, timeout=30).json()
+    (tmp_path / "a.txt").write_text("x")
+    extra = {"experiment_id": made["experiment_id"]}
+    with configured(plain.uri, mlflow_run_extra_args=extra), serve_run("abc", named=False):
+        log_artifact(tmp_path / "a.txt")
+        log_metric("m", 1)
+    said = capfd.readouterr().err
+    assert f"did not take 1 artifact of this run; kept in {tmp_path}/out/run_abc/logs (its artifacts go to" in said
+    assert why in said
+    assert (tmp_path / "out/run_abc/logs/artifacts/a.txt").read_text() == "x"
+
+
+def test_where_artifacts_can_never_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.setattr(sys, "path", [])
+    for uri, package in {"s3://b/x": "boto3", "gs://b/x": "google-cloud-storage", "sftp://h/x": "pysftp"}.items():
+        assert f"which needs {package}: add {package} to" in str(why_never(uri))
+    for uri in ("mlflow-artifacts:/0/x", "http://host/x", str(tmp_path / "new/deep"), f"file://{tmp_path}/new"):
+        assert why_never(uri) is None
 
 
 def test_mlflow_is_imported_only_when_selected(tmp_path: Path) -> None:
@@ -377,7 +536,7 @@ def test_server_down_in_the_middle(  # and this test leaves it so, as the last o
 ) -> None:
     artifact = tmp_path / "a.txt"
     artifact.write_text("x")
-    with impatient(), configured(plain.uri), serve_run("abc", named=False):
+    with configured(plain.uri, mlflow_wait=1.5), serve_run("abc", named=False):
         log_metric("m", 0)
         deadline = time.monotonic() + 30
         while not plain.runs()[0]["data"].get("metrics"):  # metrics appear while the run goes on
@@ -400,7 +559,8 @@ def test_server_down_in_the_middle(  # and this test leaves it so, as the last o
     assert json.loads((logs / "parameters.json").read_text()) == {"p": 1}
     assert (logs / "artifacts/a.txt").read_text() == "x"
     warnings = capfd.readouterr().err
-    assert f"{plain.uri} did not take 999 metrics, 1 parameter, 1 artifact of this run; kept in {logs}" in warnings
-    assert "did not take" in (logs / "tesseract.log").read_text()
+    said = f"{plain.uri} has not yet taken 999 metrics, 1 parameter, 1 artifact of this run; kept in {logs}"
+    assert f"{said} (no answer within 1.5 s; they are sent on while this process lives)" in warnings
+    assert "has not yet taken" in (logs / "tesseract.log").read_text()
     # The next run is refused at once.
     assert plain.uri in refusal(configured, plain.uri)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlparse, urlunparse
 
 import requests
@@ -39,6 +39,7 @@ class HttpTransport(Transport):
         input_path: Directory that the server reads `binref` inputs from, as seen here.
         output_path: Directory that the server writes results and logs to, as seen here.
         redirects: Which redirects of the server are followed; any if not given.
+        ending: Asked when the connection is lost: how the server ended, as a sentence, or nothing if it did not.
 
     Raises:
         RedirectRefused (a ValueError): at calls, if the server redirects to elsewhere.
@@ -54,9 +55,11 @@ class HttpTransport(Transport):
         input_path: Path | None = None,
         output_path: Path | None = None,
         redirects: Rule | None = None,
+        ending: Callable[[], str] | None = None,
     ) -> None:
         self.url = clean_url(url)
         self._redirects = redirects
+        self._ending = ending
         self.input_path = input_path
         self.output_path = output_path
         self._timeout = timeout
@@ -163,12 +166,21 @@ class HttpTransport(Transport):
             response = send()
         except requests.exceptions.ConnectionError as error:
             if not _nothing_was_sent(error):
-                raise
+                self._tell(error)
             with _explained(self.url):
-                response = send()
+                try:
+                    response = send()
+                except requests.exceptions.ConnectionError as again:
+                    self._tell(again)
         if response.status_code >= 400:
             raise error_from_response(route, response.status_code, response.content)
         return response.content
+
+    def _tell(self, error: requests.exceptions.ConnectionError) -> NoReturn:
+        """Raise the error, with how the server ended if it did."""
+        if self._ending and (how := self._ending()):
+            raise type(error)(f"{how} ({error})", request=error.request) from error
+        raise error
 
 
 def clean_url(url: str) -> str:

@@ -7,10 +7,11 @@ takes effect at the next `get_config()`.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     FilePath,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     ValidationError,
@@ -45,10 +47,14 @@ def _local_directory(value: str) -> str:
 def _literal(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    try:
+    with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise ValueError("not a Python literal; write it like {'run_name': 'a', 'tags': {'x': '1'}}") from None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError(
+            "neither JSON nor a Python literal; write it like {'run_name': 'a', 'tags': {'x': '1'}}"
+        ) from None
 
 
 def _none(value: Any) -> Any:
@@ -120,7 +126,10 @@ class RuntimeConfig(BaseModel):
         "", repr=False, description="Log metrics, parameters and artifacts to this MLflow server"
     )
     mlflow_run_extra_args: Annotated[dict[str, Any], BeforeValidator(_literal)] = Field(
-        default_factory=dict, description="Arguments of mlflow.start_run, as a Python dict literal"
+        default_factory=dict, description="Arguments of mlflow.start_run, as JSON or a Python dict literal"
+    )
+    mlflow_wait: NonNegativeFloat = Field(
+        60.0, allow_inf_nan=False, description="Seconds that a call's answer waits for MLflow, in all"
     )
     profiling: bool = Field(False, description="Profile each call")
     tracing: bool = Field(False, description="Log inputs and outputs of each call")

@@ -1,37 +1,45 @@
 """Metrics, parameters and artifacts in a run of an MLflow server.
 
-The server must answer when the run starts. If it fails later, the run goes on: what could not be sent is tried again,
-and finally kept in the files that the run would have had without MLflow.
+MLflow's own client talks to the server, with its own patience, from a thread. A call waits for that no longer than
+`mlflow_wait` seconds in all: at its start, when it logs an artifact, and at its end. What the server has not taken by
+then is kept in the files that the run would have had without MLflow, and sent on while the process lives.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from tesseract_core.runtime.config import env_name, get_config
+from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.mpa.backend import Backend, StepCounter, artifact_source
 from tesseract_core.runtime.mpa.directory import RunDirectory
 from tesseract_core.runtime.mpa.files import FileBackend
-from tesseract_core.runtime.mpa.mlflow_server import PASSWORD, USERNAME, find_server, forget_answer, require_answer
+from tesseract_core.runtime.mpa.mlflow_artifacts import why_never
+from tesseract_core.runtime.mpa.mlflow_run import RemoteRun
+from tesseract_core.runtime.mpa.mlflow_server import (
+    PASSWORD,
+    USERNAME,
+    find_server,
+    forget_answer,
+    require_connection,
+)
 from tesseract_core.runtime.mpa.outbox import Outbox, Rejected
 
-LAST_TRIES = 10.0  # seconds for which the end of a run waits for a server that has gone away
+R = TypeVar("R")
 
-# What MLflow takes from the environment unless the operator has set it. Its own patience (minutes of retries within a
-# call) would hold up the computation; the link to each run that it prints would be output of the user's code.
-_DEFAULTS = {
-    "GIT_PYTHON_REFRESH": "quiet",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
+ARTIFACT_WAIT = 10.0  # seconds for which an artifact is waited for, which saves a copy of it
+
+# What MLflow takes from the environment unless the operator has set it. The link to each run that it prints would be
+# output of the user's code.
+_DEFAULTS = {"GIT_PYTHON_REFRESH": "quiet", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 
 
 @dataclass(frozen=True)
@@ -48,18 +56,26 @@ class _Parameter:
     value: Any
 
 
+@dataclass(frozen=True)
+class _Artifact:
+    source: Path
+
+
+_Item = _Metric | _Parameter | _Artifact
+
+
 class MlflowBackend(Backend):
     """Starts an MLflow run.
 
     Raises:
         ValueError: `mlflow_tracking_uri` is no URI of an MLflow server.
-        RuntimeError: The server cannot be used: credentials incomplete, no answer, or it refuses the run.
+        RuntimeError: The server cannot be used: credentials incomplete, no connection, or it refuses the run.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
         config = get_config()
         self._server = server = find_server(config.mlflow_tracking_uri)
-        require_answer(server)
+        require_connection(server)
         for name, value in _DEFAULTS.items():
             os.environ.setdefault(name, value)
         if server.username:
@@ -67,22 +83,19 @@ class MlflowBackend(Backend):
         import mlflow
 
         mlflow.set_tracking_uri(server.uri)
-        arguments = {"nested": mlflow.active_run() is not None, **config.mlflow_run_extra_args}
-        try:
-            self._run_id: str = mlflow.start_run(**arguments).info.run_id
-        except Exception as error:
-            forget_answer(server)
-            raise RuntimeError(
-                f"no run could be started at the MLflow server {server.uri}: {server.redact(error)}; "
-                f"check the server and {env_name('mlflow_run_extra_args')}"
-            ) from None
-        self._client = mlflow.MlflowClient(server.uri)
         self._directory = directory
+        self._left = config.mlflow_wait
+        self._artifact_wait = ARTIFACT_WAIT
         self._files: FileBackend | None = None
         self._steps = StepCounter()
-        self._outbox: Outbox[_Metric | _Parameter] = Outbox(self._send)
-        self._unsent_artifacts: list[Path] = []
-        self._artifact_error: Exception | None = None
+        self._copies: list[tuple[_Artifact, Path]] = []
+        self._run = RemoteRun(server, directory.path.name, config.mlflow_run_extra_args)
+        self._outbox: Outbox[_Item] = Outbox(self._run.start, self._send, lambda item: isinstance(item, _Artifact))
+        self._wait(self._outbox.wait_open)
+        if self._outbox.failed is not None:
+            forget_answer(server)
+            raise self._run.refusal(self._outbox.failed) from None
+        self._run.activate()
 
     def log_parameter(self, key: str, value: Any) -> None:
         self._outbox.put(_Parameter(key, value))
@@ -91,29 +104,53 @@ class MlflowBackend(Backend):
         self._outbox.put(_Metric(key, float(value), self._steps.number(key, step), time.time()))
 
     def log_artifact(self, local_path: str | os.PathLike[str]) -> None:
-        source = artifact_source(local_path)
-        try:
-            self._upload(source)
-        except Exception as error:
-            self._artifact_error = error
-            self._kept.log_artifact(source)  # a copy, because the original may be gone by the next attempt
-            self._unsent_artifacts.append(self._directory.create() / "artifacts" / source.name)
+        item = _Artifact(artifact_source(local_path))
+        if self._left > 0 and self._artifact_wait > 0:
+            self._outbox.put(item)
+            if self._wait(lambda timeout: self._outbox.wait_sent(item, timeout), self._artifact_wait):
+                return
+            self._artifact_wait = 0.0
+            self._copies.append((item, self._copy(item.source)))
+        else:  # the original may be gone or changed when its turn comes
+            copy = self._copy(item.source)
+            item = _Artifact(copy)
+            self._copies.append((item, copy))
+            self._outbox.put(item)
 
     def close(self, succeeded: bool) -> None:
-        import mlflow
+        self._run.deactivate()
+        problem: list[BaseException] = []
 
-        deadline = time.monotonic() + LAST_TRIES
-        unsent = self._outbox.close(LAST_TRIES)
-        artifacts = self._retry_artifacts(deadline)
-        if unsent or artifacts:
-            self._keep(unsent, artifacts)
-        try:
-            mlflow.end_run("FINISHED" if succeeded else "FAILED")
-        except Exception as error:
+        def end() -> None:
+            try:
+                self._run.end("FINISHED" if succeeded else "FAILED")
+            except Exception as error:
+                problem.append(error)
+
+        refused, unanswered = self._wait(lambda timeout: self._outbox.close(end, timeout))
+        if self._outbox.failed is not None and not refused:
+            self._warn(f"has not started this run: {self._server.quote(self._outbox.failed)}")
+        self._remove_copies({id(item) for item in refused + unanswered})
+        if refused:
+            self._keep(refused, "did not take", self._server.quote(self._outbox.error))
+        if unanswered:
+            waited = f"no answer within {get_config().mlflow_wait:g} s; they are sent on while this process lives"
+            self._keep(unanswered, "has not yet taken", waited)
+        if problem:
             forget_answer(self._server)
-            self._warn(f"could not be told that the run has ended: {self._server.redact(error)}")
+            self._warn(f"could not be told that the run has ended: {self._server.quote(problem[0])}")
+        elif not self._outbox.ended and not unanswered:
+            self._warn("has not yet confirmed that the run has ended")
         if self._files is not None:
             self._files.close(succeeded)
+
+    def _wait(self, wait: Callable[[float], R], at_most: float = math.inf) -> R:
+        """Call `wait` with the seconds that are left of the call's patience, and take off what it took."""
+        began = time.monotonic()
+        try:
+            return wait(max(0.0, min(self._left, at_most)))
+        finally:
+            self._left -= time.monotonic() - began
 
     @property
     def _kept(self) -> FileBackend:
@@ -121,65 +158,42 @@ class MlflowBackend(Backend):
             self._files = FileBackend(self._directory)
         return self._files
 
-    def _send(self, batch: list[_Metric | _Parameter]) -> None:
-        from mlflow.entities import Metric, Param
-        from mlflow.exceptions import MlflowException
+    def _copy(self, source: Path) -> Path:
+        self._kept.log_artifact(source)
+        return self._directory.create() / "artifacts" / source.name
 
-        metrics = [Metric(m.key, m.value, int(m.time * 1000), m.step) for m in batch if isinstance(m, _Metric)]
-        params = [Param(p.key, str(p.value)) for p in batch if isinstance(p, _Parameter)]
-        try:
-            # The server's limit is 100 parameters in one call.
-            for start in range(0, max(len(params), 1), 100):
-                self._client.log_batch(self._run_id, metrics=metrics, params=params[start : start + 100])
-                metrics = []
-        except MlflowException as error:
-            status = error.get_http_status_code()
-            if 400 <= status < 500 and status not in {408, 429}:
-                raise Rejected(error, divisible=status == 400) from None
-            raise
+    def _remove_copies(self, left: set[int]) -> None:
+        """Remove the copies of what has arrived, unless something else of that name has not."""
+        needed = {copy for item, copy in self._copies if id(item) in left}
+        for copy in {copy for _, copy in self._copies} - needed:
+            _remove(copy)
 
-    def _upload(self, source: Path) -> None:
-        if source.is_dir():
-            self._client.log_artifacts(self._run_id, str(source), artifact_path=source.name)
-        else:
-            self._client.log_artifact(self._run_id, str(source))
+    def _send(self, batch: list[_Item]) -> None:
+        if isinstance(batch[0], _Artifact):
+            if (why := why_never(self._run.artifact_uri)) is not None:
+                raise Rejected(why)
+            self._run.upload(batch[0].source)
+            return
+        metrics = [(m.key, m.value, int(m.time * 1000), m.step) for m in batch if isinstance(m, _Metric)]
+        params = [(p.key, str(p.value)) for p in batch if isinstance(p, _Parameter)]
+        self._run.log(metrics, params)
 
-    def _retry_artifacts(self, deadline: float) -> list[Path]:
-        """Upload again what failed; return what still does, and remove the copies of the rest."""
-        left = []
-        for copy in dict.fromkeys(self._unsent_artifacts):
-            while True:
-                try:
-                    self._upload(copy)
-                except Exception as error:
-                    self._artifact_error = error
-                    if time.monotonic() < deadline:
-                        time.sleep(0.5)
-                        continue
-                    left.append(copy)
-                else:
-                    _remove(copy)
-                break
-        return left
-
-    def _keep(self, unsent: list[_Metric | _Parameter], artifacts: list[Path]) -> None:
-        """Write to files what the server did not take, and say where."""
+    def _keep(self, items: list[_Item], verb: str, reason: str) -> None:
+        """Write to files what the server does not have, and say where."""
         forget_answer(self._server)
-        kinds = Counter("metric" if isinstance(item, _Metric) else "parameter" for item in unsent)
-        if artifacts:
-            kinds["artifact"] = len(artifacts)
+        names = {_Metric: "metric", _Parameter: "parameter", _Artifact: "artifact"}
+        kinds = Counter(names[type(item)] for item in sorted(items, key=lambda item: list(names).index(type(item))))
         what = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items())
-        reason = self._server.redact(self._outbox.error if unsent else self._artifact_error)
         try:
-            for item in unsent:
+            for item in items:
                 if isinstance(item, _Metric):
                     self._kept.write_metric(item.key, item.value, item.step, datetime.fromtimestamp(item.time))
-                else:
+                elif isinstance(item, _Parameter):
                     self._kept.log_parameter(item.key, item.value)
             place = f"kept in {self._directory.create()}"
         except OSError as error:
             place = f"lost, as they cannot be kept in {self._directory.path} either: {error}"
-        self._warn(f"did not take {what} of this run; {place} ({reason})")
+        self._warn(f"{verb} {what} of this run; {place} ({reason})")
 
     def _warn(self, text: str) -> None:
         print(f"warning: the MLflow server at {self._server.uri} {text}", file=sys.stderr)
