@@ -41,6 +41,7 @@ class Run:
         endpoint: What was called, or None where it is not recorded.
         seconds: How long it took, or None.
         status: `succeeded`, `failed`, …, or None where it is not recorded: it goes on, or was killed.
+        reason: How its process died, if it did.
         parameters: JSON values, NaN and infinities among them.
     """
 
@@ -50,6 +51,7 @@ class Run:
     endpoint: str | None = None
     seconds: float | None = None
     status: str | None = None
+    reason: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
     artifacts: tuple[str, ...] = ()
@@ -118,6 +120,7 @@ class _Reader:
             endpoint=_text(record, "endpoint", tell),
             seconds=_number(record, "seconds", tell),
             status=_text(record, "status", tell),
+            reason=_text(record, "reason", tell),
             parameters=self._json(f"{logs}/parameters.json") if "parameters.json" in there else {},
             metrics=tuple(self._metrics(f"{logs}/metrics.csv")) if "metrics.csv" in there else (),
             artifacts=tuple(self._names(f"{logs}/artifacts")) if "artifacts" in there else (),

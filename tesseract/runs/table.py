@@ -45,7 +45,7 @@ def _row(run: Run, parameters: Sequence[str]) -> list[str]:
         short(run.started),
         short(run.endpoint or "-"),
         "-" if run.seconds is None else f"{run.seconds:.3f}" if abs(run.seconds) < 1e9 else f"{run.seconds:g}",
-        short(run.status or "-"),
+        short((run.status or "-") + (f": {run.reason}" if run.reason else "")),
         *(_value(run.parameters[key]) if key in run.parameters else "-" for key in parameters),
         _some([_metric(metric) for metric in run.metrics[:_MOST_NAMES]], len(run.metrics)),
         _some([short(name) for name in run.artifacts[:_MOST_NAMES]], len(run.artifacts)),

@@ -230,6 +230,14 @@ def test_a_long_history_is_drawn_by_its_extremes() -> None:
     assert thinned(short, 100) is short
 
 
+def test_a_run_whose_process_died(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "logs").mkdir()
+    record = {"endpoint": "apply", "status": "failed", "reason": "crashed: segmentation fault"}
+    (tmp_path / "logs/run.json").write_text(json.dumps(record))
+    runs(tmp_path)
+    assert "failed: crashed: segmentation fault" in capsys.readouterr().out
+
+
 def test_json_of_parameters_that_json_has_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/parameters.json").write_text('{"a": NaN, "b": [Infinity, {"c": -1e999}], "d": 1.5}')

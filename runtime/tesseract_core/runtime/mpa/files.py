@@ -66,6 +66,13 @@ class FileBackend(Backend):
             with suppress(OSError):  # a full disk: whoever logged what is left in the buffer has been told
                 self._metrics.close()
 
+    def discard_empty(self) -> None:
+        """After `close`: remove the places of what was not logged in the end."""
+        logs = self._directory.create()
+        with suppress(OSError):  # something is in it
+            (logs / "artifacts").rmdir()
+        (logs / "metrics.csv").unlink(missing_ok=True)
+
 
 def copy_artifact(source: Path, target: Path) -> None:
     """Copy a file or directory with its metadata; `target` is replaced in one step, and never half-written.

@@ -56,9 +56,10 @@ class _Parameter:
     value: Any
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Artifact:
     source: Path
+    copy: Path | None = None  # made when the run goes on before it is sent
 
 
 _Item = _Metric | _Parameter | _Artifact
@@ -88,7 +89,7 @@ class MlflowBackend(Backend):
         self._artifact_wait = ARTIFACT_WAIT
         self._files: FileBackend | None = None
         self._steps = StepCounter()
-        self._copies: list[tuple[_Artifact, Path]] = []
+        self._copied: list[_Artifact] = []
         self._run = RemoteRun(server, directory.path.name, config.mlflow_run_extra_args)
         self._outbox: Outbox[_Item] = Outbox(self._run.start, self._send, lambda item: isinstance(item, _Artifact))
         self._wait(self._outbox.wait_open)
@@ -110,11 +111,9 @@ class MlflowBackend(Backend):
             if self._wait(lambda timeout: self._outbox.wait_sent(item, timeout), self._artifact_wait):
                 return
             self._artifact_wait = 0.0
-            self._copies.append((item, self._copy(item.source)))
-        else:  # the original may be gone or changed when its turn comes
-            copy = self._copy(item.source)
-            item = _Artifact(copy)
-            self._copies.append((item, copy))
+            self._copy(item)
+        else:
+            self._copy(item)
             self._outbox.put(item)
 
     def close(self, succeeded: bool) -> None:
@@ -130,7 +129,7 @@ class MlflowBackend(Backend):
         refused, unanswered = self._wait(lambda timeout: self._outbox.close(end, timeout))
         if self._outbox.failed is not None and not refused:
             self._warn(f"has not started this run: {self._server.quote(self._outbox.failed)}")
-        self._remove_copies({id(item) for item in refused + unanswered})
+        self._remove_copies(refused + unanswered)
         if refused:
             self._keep(refused, "did not take", self._server.quote(self._outbox.error))
         if unanswered:
@@ -143,6 +142,8 @@ class MlflowBackend(Backend):
             self._warn("has not yet confirmed that the run has ended")
         if self._files is not None:
             self._files.close(succeeded)
+            if not refused and not unanswered:
+                self._files.discard_empty()
 
     def _wait(self, wait: Callable[[float], R], at_most: float = math.inf) -> R:
         """Call `wait` with the seconds that are left of the call's patience, and take off what it took."""
@@ -158,25 +159,37 @@ class MlflowBackend(Backend):
             self._files = FileBackend(self._directory)
         return self._files
 
-    def _copy(self, source: Path) -> Path:
-        self._kept.log_artifact(source)
-        return self._directory.create() / "artifacts" / source.name
+    def _copy(self, item: _Artifact) -> None:
+        """Keep a copy: the original may be gone or changed when its turn comes."""
+        self._kept.log_artifact(item.source)
+        item.copy = self._directory.create() / "artifacts" / item.source.name
+        self._copied.append(item)
 
-    def _remove_copies(self, left: set[int]) -> None:
+    def _remove_copies(self, left: list[_Item]) -> None:
         """Remove the copies of what has arrived, unless something else of that name has not."""
-        needed = {copy for item, copy in self._copies if id(item) in left}
-        for copy in {copy for _, copy in self._copies} - needed:
-            _remove(copy)
+        needed = {item.copy for item in left if isinstance(item, _Artifact)}
+        for copy in {item.copy for item in self._copied} - needed:
+            if copy is not None:
+                _remove(copy)
 
     def _send(self, batch: list[_Item]) -> None:
         if isinstance(batch[0], _Artifact):
             if (why := why_never(self._run.artifact_uri)) is not None:
                 raise Rejected(why)
-            self._run.upload(batch[0].source)
+            self._upload(batch[0])
             return
         metrics = [(m.key, m.value, int(m.time * 1000), m.step) for m in batch if isinstance(m, _Metric)]
         params = [(p.key, str(p.value)) for p in batch if isinstance(p, _Parameter)]
         self._run.log(metrics, params)
+
+    def _upload(self, item: _Artifact) -> None:
+        began_with = item.copy or item.source
+        try:
+            self._run.upload(began_with)
+        except FileNotFoundError:  # the run has gone on meanwhile
+            if item.copy is None or item.copy == began_with:
+                raise
+            self._run.upload(item.copy)
 
     def _keep(self, items: list[_Item], verb: str, reason: str) -> None:
         """Write to files what the server does not have, and say where."""
