@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, RootModel, ValidationError
 
-from tesseract_core.runtime import tracing
+from tesseract_core.runtime import stray_files, tracing
 from tesseract_core.runtime.logs import flush_all, redirect_fd
 from tesseract_core.runtime.schema_generation import SchemaFactory, without_validators
 from tesseract_core.runtime.user_module import (
@@ -114,6 +114,7 @@ def _call(endpoint: str, payload: BaseModel, function: Callable[..., Any], *args
         raise
     if os.getpid() != pid:
         _end_fork(None)
+    stray_files.report()
     tracing.trace_return(endpoint, result)
     return result
 

@@ -207,6 +207,7 @@ class Program:
             payload: As given on the command line.
             exit_code: Let a failed verdict of `test` decide the status.
         """
+        from tesseract_core.runtime import stray_files
         from tesseract_core.runtime.cli.payload import read_payload, validate_payload
         from tesseract_core.runtime.core import get_input_schema
         from tesseract_core.runtime.mpa import stream_run
@@ -216,6 +217,7 @@ class Program:
         function = self.endpoints[command]
         model = validate_payload(get_input_schema(function), value, command)
         config = get_config()
+        stray_files.watch()
         with ExitStack() as stack:
             try:
                 stack.enter_context(stream_run(function.__name__))

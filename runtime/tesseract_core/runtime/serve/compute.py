@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 
-from tesseract_core.runtime import debugger
+from tesseract_core.runtime import debugger, stray_files
 from tesseract_core.runtime.serve.board import Board
 from tesseract_core.runtime.serve.handler import CannotGoOn, Handler
 from tesseract_core.runtime.serve.messages import Announcement, RequestHead
@@ -44,6 +44,7 @@ def run(receiver: socket.socket, announce_fd: int, worker: int, board: Board) ->
         except BaseException as error:
             announce.write(Announcement(error=_explain(error)).encode())
             return 1
+        stray_files.watch()
         announce.write(Announcement(handler.document, handler.endpoints).encode())
 
     current: Job | None = None
