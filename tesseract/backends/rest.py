@@ -80,15 +80,21 @@ class RestBackend:
 
     # ---- images ----------------------------------------------------------------------------------------------------
     def images(self, label: Mapping[str, str] | None = None) -> list[ImageInfo]:
-        found = []
-        for entry in self.api.request("GET", "/images/json", params={"filters": label_filter(label)}) or ():
+        found, odd = [], {}
+        for entry in self._listed_images(label):
             if not any(tag and "<none>" not in tag for tag in entry.get("RepoTags") or ()):
                 continue
             try:
                 found.append(self.image(entry["Id"]))
-            except (NotFound, APIError, KeyError) as exc:  # half removed, or broken
-                logger.debug("image %s left out: %s", entry.get("Id"), exc)
+            except (NotFound, APIError, KeyError) as exc:
+                odd[entry.get("Id")] = entry["RepoTags"][0], exc
+        # One that was removed meanwhile is not missed.
+        for broken in odd.keys() & {entry.get("Id") for entry in self._listed_images(label)} if odd else ():
+            logger.warning("The image %s is left out, as it cannot be read: %s", *odd[broken])
         return found
+
+    def _listed_images(self, label: Mapping[str, str] | None) -> list[Mapping[str, Any]]:
+        return list(self.api.request("GET", "/images/json", params={"filters": label_filter(label)}) or ())
 
     def end_build(self, mark: str) -> None:
         """An engine that builds in its own process ends what its client has left."""

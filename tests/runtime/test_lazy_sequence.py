@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -138,6 +139,15 @@ def test_links_that_lead_out_are_refused_when_matched_and_when_read(folder: Path
             Data(data="@0*.json")
     with pytest.raises(ValueError, match=r"file '01\.json' is outside"):
         data[0]
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "pipe"])
+def test_a_match_that_is_no_file_is_not_left_out(folder: Path, kind: str) -> None:
+    os.mkfifo(folder / "odd.json") if kind == "pipe" else (folder / "odd.json").symlink_to(".git/annex/objects/x")
+    (folder / "directory.json").mkdir()
+    for pattern in ("@*.json", f"@{folder}/**/*.json"):
+        with pytest.raises(ValidationError, match=r"'odd\.json' matches .* but is no file, perhaps a link"):
+            Data(data=pattern)
 
 
 def test_absolute_patterns_inside_are_fine(folder: Path) -> None:

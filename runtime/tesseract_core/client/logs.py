@@ -120,10 +120,10 @@ class LogTail:
                     self._position = 0
                 file.seek(self._position)
                 new = file.read(_AT_ONCE)
-        except Unfit as problem:
-            self._problem = f"is not shown: it is {problem.strerror}"
+        except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError:
+        except OSError as problem:
+            self._problem = f"is not shown: {'it is ' if isinstance(problem, Unfit) else ''}{problem.strerror}"
             return False
         self._position += len(new)
         if self._position >= MOST_BYTES:

@@ -144,9 +144,15 @@ def _matches(pattern: str, base: str, confined: bool) -> list[str]:
     # beside a symbolic link are found.
     readable_file(os.path.join(*fixed) if fixed else "", base, what="directory" if wild else "file")
     start = os.path.abspath(os.path.join(base, *fixed))
-    found = [path for path in expand_glob(os.path.join(glob.escape(start), *wild)) if os.path.isfile(path)]
+    matched = expand_glob(os.path.join(glob.escape(start), *wild))
+    found = [path for path in matched if not os.path.isdir(path)]
     for path in found:
         readable_file(_shown(path, base), base)
+        if not os.path.isfile(path):  # to leave it out would compute with less than the caller has
+            raise ValueError(
+                f"{_shown(path, base)!r} matches {pattern!r}, but is no file, perhaps a link that leads nowhere; "
+                "fetch what it stands for (dvc pull, git annex get), or give a pattern without it"
+            )
     return found
 
 
