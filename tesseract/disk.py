@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tesseract.dirs import cache_dir
 from tesseract.sizes import human_size
 
-_MOST_FILES = 200_000
 _PATH = re.compile(r"(?<![^\s\"'])/[^\s\"':]+")
 
 
@@ -24,6 +22,11 @@ class Room:
     free: int
     size: int
     files_free: int = 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether next to nothing can be written there."""
+        return self.free < 2**20 or not self.files_free
 
 
 def room(path: str | Path) -> Room | None:
@@ -68,11 +71,14 @@ def shortage(found: Room, needed: int = 0, what: str = "", quota: bool = False) 
     return f"The disk is full: {left}"
 
 
-def ours(found: Room, size_of: Callable[[Path], int] | None = None) -> list[str]:
-    """What of ours on that file system can go, as the command and what it frees."""
-    measure = size_of or _size_of
-    places = (("tesseract prune", cache_dir("build")), ("tesseract cache --clear", cache_dir("inputs")))
-    sizes = [(command, measure(place)) for command, place in places if _device(place) == found.device]
+def ours(found: Room, build_cache: Path | None = None) -> list[str]:
+    """What of ours on that file system can go, as the command and what it frees.
+
+    Args:
+        build_cache: Where the engine keeps what builds have fetched, if it is not where it usually is.
+    """
+    places = (("tesseract prune", build_cache or cache_dir("build")), ("tesseract cache --clear", cache_dir("inputs")))
+    sizes = [(command, size_of(place)) for command, place in places if _device(place) == found.device]
     return [f"`{command}` (frees up to {human_size(size)})" for command, size in sizes if size]
 
 
@@ -83,17 +89,16 @@ def _device(place: Path) -> int | None:
         return None
 
 
-def _size_of(place: Path) -> int:
-    total, left, waiting = 0, _MOST_FILES, [str(place)]
-    while waiting and left > 0:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    left -= 1
-                    state = entry.stat(follow_symlinks=False)
-                    total += state.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except OSError:
-            continue
+def size_of(directory: Path) -> int:
+    """Bytes on disk below a directory. Files with several names count once, and what may not be read does not."""
+    total, seen = 0, set()
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                facts = os.lstat(os.path.join(folder, name))
+            except OSError:
+                continue
+            if (facts.st_dev, facts.st_ino) not in seen:
+                seen.add((facts.st_dev, facts.st_ino))
+                total += facts.st_blocks * 512
     return total

@@ -17,6 +17,7 @@ from functools import partial
 
 from tesseract.backends.base import Backend
 from tesseract.backends.runtime_dir import runtime_dir
+from tesseract.disk import size_of
 from tesseract.errors import EngineError
 from tesseract.images import buildcache, unfinished
 from tesseract.serving import data, labels, removal
@@ -55,7 +56,7 @@ def find(backend: Backend | None = None) -> Iterator[Item]:
     """
     engine = backend or _engine()
     for build in unfinished.find(engine):
-        size = sum(map(buildcache.size, build.directories))
+        size = sum(map(size_of, build.directories))
         yield Item("build", build.mark, size, partial(unfinished.remove, build, engine))
     if engine is not None:
         yield from _containers(engine)
@@ -103,7 +104,7 @@ def _runtime_directories(engine: Backend) -> Iterator[Item]:
     for path in sorted(runtime_dir().iterdir()):
         ours = is_our_name(path.name) and path.is_dir() and not path.is_symlink()
         if ours and path.name not in names and time.time() - path.stat().st_mtime > _YOUNG:
-            yield Item("runtime directory", str(path), buildcache.size(path), partial(shutil.rmtree, path))
+            yield Item("runtime directory", str(path), size_of(path), partial(shutil.rmtree, path))
 
 
 def _build_cache(engine: Backend) -> Iterator[Item]:
@@ -112,7 +113,7 @@ def _build_cache(engine: Backend) -> Iterator[Item]:
         if buildcache.in_use():
             logger.info("A build is going on: its cache (%s) stays", directory)
         else:
-            yield Item("build cache", str(directory), buildcache.size(directory), partial(buildcache.empty, directory))
+            yield Item("build cache", str(directory), size_of(directory), partial(buildcache.empty, directory))
 
 
 def _inputs(engine: Backend) -> Iterator[Item]:

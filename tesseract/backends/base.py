@@ -34,6 +34,12 @@ class Backend(Protocol):
     def limits_memory(self) -> bool:
         """Whether a memory limit of a container is enforced; true also where that cannot be found out. Slow."""
 
+    def require_room(self) -> None:
+        """Raises: DiskFull if the file system of the store is full; an engine then calls images missing that are there.
+
+        For the way to an error: it may take a quarter of a second.
+        """
+
     def close(self) -> None:
         """Give back connections. A service that was started on demand ends by itself when idle."""
 

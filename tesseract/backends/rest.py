@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tesseract import proc
+from tesseract import disk, proc
 from tesseract.backends import attach
 from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import frames, join
@@ -51,6 +51,17 @@ class RestBackend:
 
     # ---- what differs ----------------------------------------------------------------------------------------------
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
+        raise NotImplementedError
+
+    def require_room(self) -> None:
+        store = self._store_path() if self._local() else None
+        found = disk.room(store) if store else None
+        if found is not None and found.is_full:
+            error = DiskFull("what is in its image store cannot be read")
+            raise with_room(error, self.api.engine.lower(), store=store, build_cache=self.build_cache())
+
+    def _store_path(self) -> str | None:
+        """Where images are kept on this machine, if the engine says so."""
         raise NotImplementedError
 
     def _local(self) -> bool:
@@ -150,7 +161,7 @@ class RestBackend:
             info = None
             with suppress(EngineError):
                 info = self.image(image)
-            raise with_room(exc, self.api.engine.lower(), info) from exc
+            raise with_room(exc, self.api.engine.lower(), info, build_cache=self.build_cache()) from exc
 
     def _create_whole(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
         return whole(lambda: self._create(spec, None, attached), "Creating the container", deadline)

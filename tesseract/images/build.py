@@ -15,6 +15,7 @@ from typing import Literal
 
 from tesseract import projects
 from tesseract.backends.base import Backend
+from tesseract.backends.fullness import is_full
 from tesseract.backends.spec import BuildSpec, ImageInfo, UserMapping
 from tesseract.errors import BuildError, EngineError, ImageNotFound, UserError
 from tesseract.images import buildcache, credentials, hostsettings, staging, unfinished
@@ -62,6 +63,8 @@ def build(
     platform = None if wanted == "native" else wanted
     base_image, pull = _base_image(engine, project.config.build_config.base_image, platform)
     if pull == "missing" and base_image.startswith("localhost/") and not request.generate_only:
+        if engine is not None:
+            engine.require_room()
         raise UserError(f"build_config.base_image: there is no image {base_image} in the local store. Build it first.")
     if engine is not None and not request.generate_only:
         unfinished.sweep(engine)
@@ -171,6 +174,8 @@ def _build_image(engine: Backend, spec: BuildSpec, on_line: Callable[[str], None
 
 def _explained(spec: BuildSpec, error: BuildError) -> BuildError:
     """The same error with what to do about it, where it says too little by itself."""
+    if is_full(error):
+        return error  # and not one whose base image is missing
     if spec.pull == "missing" and not any(line.startswith(("STEP 2", "#5")) for line in error.build_log):
         platform = f" for {spec.platform}" if spec.platform else ""
         return BuildError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tesseract import proc
 from tesseract.backends.base import Backend
+from tesseract.disk import size_of
 from tesseract.errors import EngineError, InvalidValue
 from tesseract.images import unfinished
 
@@ -25,21 +26,6 @@ def limit() -> int:
         return int(text) if text else DEFAULT_LIMIT
     except ValueError:
         raise InvalidValue(f"TESSERACT_BUILD_CACHE_LIMIT={text}: must be a number of bytes.") from None
-
-
-def size(directory: Path) -> int:
-    """Bytes on disk below a directory. Files with several names count once, and what may not be read does not."""
-    total, seen = 0, set()
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            try:
-                facts = os.lstat(os.path.join(folder, name))
-            except OSError:
-                continue
-            if (facts.st_dev, facts.st_ino) not in seen:
-                seen.add((facts.st_dev, facts.st_ino))
-                total += facts.st_blocks * 512
-    return total
 
 
 def in_use(mark: str = "") -> bool:
@@ -62,7 +48,7 @@ def bound(engine: Backend, mark: str) -> None:
     directory = engine.build_cache()
     if directory is None or not directory.is_dir() or in_use(mark):
         return
-    taken = size(directory)
+    taken = size_of(directory)
     if taken > limit():
         logger.info("The cache of fetched packages (%s) has grown to %.1f GB and is emptied", directory, taken / 1e9)
         empty(directory)

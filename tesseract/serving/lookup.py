@@ -48,6 +48,7 @@ def find_image(backend: Backend, name: str, deadline: Deadline | None = None) ->
             raise
         raise _no_image(name, f" {error}") from error
     except ImageNotFound as error:
+        backend.require_room()
         raise _no_image(name) from error
     if not is_tesseract(image):
         raise ImageNotFound(f"Image {name} is not a Tesseract image. `tesseract list` shows what there is.")
@@ -66,6 +67,7 @@ def find_container(backend: Backend, name: str) -> ContainerInfo:
     try:
         container = backend.container(name)
     except ContainerNotFound:
+        backend.require_room()
         container = None
     if container is None or not is_tesseract(container):
         raise ContainerNotFound(

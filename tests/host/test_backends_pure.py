@@ -424,15 +424,6 @@ def test_files_of_builds_are_where_the_caller_wants_them(tmp_path: Path, monkeyp
     assert builds.build_environment("4.3.1") == {}
 
 
-def test_a_full_disk_during_a_build_is_named(tmp_path: Path) -> None:
-    log = ["STEP 2/3: RUN x", "error: failed to write /root/.cache/uv/a: No space left on device (os error 28)"]
-    error = builds.failure(log, 2, builds.full_disk(log, tmp_path))
-    for text in (str(error).splitlines()[0], error.reason):
-        assert f"A disk is full: that of the image store, or of {tmp_path} (files of builds, " in text
-        assert text.endswith("Free some with `tesseract prune`, or set TMPDIR to a directory with more space")
-    assert builds.full_disk(["STEP 1/1: RUN false"], tmp_path) == ""
-
-
 def test_an_empty_container_host_is_none(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTAINER_HOST", "")  # Podman itself would take it for an address
     assert find_podman((str(_program(programs, "podman")),), "given").private

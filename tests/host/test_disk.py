@@ -10,10 +10,12 @@ import pytest
 
 from tesseract import disk, errors
 from tesseract.backends import fullness
+from tesseract.backends.podman import builds
 from tesseract.backends.refusals import engine_error
-from tesseract.backends.spec import ImageInfo
+from tesseract.backends.spec import BuildSpec, ImageInfo
 from tesseract.cli import circumstances
 from tesseract.disk import Room
+from tesseract.images.build import _explained
 
 pytestmark = pytest.mark.fast
 
@@ -110,3 +112,23 @@ def test_our_own_writes(tmp_path: Path) -> None:
     assert f"{tmp_path}/x. Make room there" in str(full)
     assert "TMPDIR" in str(full)
     assert "quota" in str(circumstances.explained(OSError(errno.EDQUOT, "Disk quota exceeded")))
+
+
+UV = "error: failed to write /root/.cache/uv/a: No space left on device (os error 28)"
+
+
+def test_a_build_names_the_place_with_the_least_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    error = builds.failure(["STEP 2/3: RUN x", UV], 2)
+    assert fullness.is_full(error)
+    assert not fullness.is_full(builds.failure(["STEP 1/1: RUN false"], 1))
+    rooms = {"/store": Room("/srv", 7, 50_000_000_000, 10**11), str(tmp_path): Room("/var", 8, 9_000_000, 10**9)}
+    monkeypatch.setattr(disk, "room", lambda path: rooms.get(str(path)))
+    told = fullness.build_with_room(error, "podman", "/store", tmp_path, None)
+    for text in (told.headline, told.reason):
+        assert "(os error 28). The disk is full: /var has 9 MB of 1 GB left. Make room there: " in text
+        assert text.endswith("`podman image prune` or set TMPDIR to a directory with more space")
+    rooms["/store"] = Room("/srv", 7, 0, 10**11)
+    told = fullness.build_with_room(error, "podman", "/store", tmp_path, None)
+    assert "The disk is full: /srv has 0 B of 100 GB left" in told.reason
+    assert "TMPDIR" not in told.reason
+    assert _explained(BuildSpec(tmp_path, tmp_path, ()), error) is error

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from support.engine import podman
+from support.images import remove_image
 
 pytestmark = pytest.mark.needs_engine("podman")
 
@@ -164,6 +165,19 @@ def test_no_oci_runtime(doctor: Callable[..., Finding], tmp_path: Path) -> None:
     finding = doctor("oci-runtime", CONTAINERS_CONF=str(tmp_path / "containers.conf"))
     assert finding["severity"] == "error"
     assert "crun" in finding["remediation"]
+
+
+def test_no_init_program(doctor: Callable[..., Finding], tesseract_cli: Any, base_image: str, tmp_path: Path) -> None:
+    (tmp_path / "containers.conf").write_text('[engine]\ninit_path = "/no/such/catatonit"\n')
+    conf = str(tmp_path / "containers.conf")
+    finding = doctor("init-program", CONTAINERS_CONF=conf)
+    assert finding["severity"] == "error"
+    assert "catatonit" in finding["remediation"]
+    (tmp_path / "Containerfile").write_text(f"FROM {base_image}\nENV TESSERACT_NAME=no-init\n")
+    podman("build", "--quiet", "--tag", "no-init", str(tmp_path))
+    ran = tesseract_cli("run", "no-init", "apply", "{}", env={"CONTAINERS_CONF": conf})
+    remove_image("no-init")
+    assert " [-] Podman needs catatonit, which is not installed. Install the package catatonit.\n" in ran.stderr
 
 
 def test_mixed_cgroups(doctor: Callable[..., Finding]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from tesseract.backends.docker.api import DockerApi
 from tesseract.backends.docker.endpoint import Endpoint, find
 from tesseract.backends.docker.gpus import DeviceRequest, device_request
 from tesseract.backends.docker.identity import identity
+from tesseract.backends.fullness import build_with_room, is_full
 from tesseract.backends.http import quote
 from tesseract.backends.inspect import container_info
 from tesseract.backends.refusals import engine_error
@@ -25,7 +27,7 @@ from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, Eng
 from tesseract.backends.text import with_variables
 from tesseract.backends.users import supplementary_groups
 from tesseract.deadline import Deadline
-from tesseract.errors import APIError, NotFound
+from tesseract.errors import APIError, BuildError, NotFound
 
 _CREATE_TIMEOUT = 600.0
 
@@ -72,7 +74,15 @@ class DockerBackend(RestBackend):
 
     # ---- images ----------------------------------------------------------------------------------------------------
     def build(self, spec: BuildSpec, on_line: LineSink) -> str:
-        return builds.build(self.endpoint, spec, on_line)
+        try:
+            return builds.build(self.endpoint, spec, on_line)
+        except BuildError as exc:
+            if not self._local() or not is_full(exc):
+                raise
+            raise build_with_room(exc, "docker", self._store_path(), Path(tempfile.gettempdir()), None) from exc
+
+    def _store_path(self) -> str | None:
+        return self.info().raw.get("DockerRootDir")
 
     def build_command(self, spec: BuildSpec) -> list[str]:
         first, *more = self.endpoint.executable or ("docker",)

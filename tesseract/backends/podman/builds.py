@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,6 @@ from tesseract.backends.spec import BUILD_MARK, BuildSpec
 from tesseract.backends.text import build_failure, build_words
 from tesseract.dirs import cache_dir
 from tesseract.errors import BuildError, EngineUnavailable
-
-_FULL = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
 
 
 def new_mark() -> str:
@@ -44,7 +41,7 @@ def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSi
         try:
             status, log = proc.stream(argv, on_line, env=env)
             if status != 0 or not id_file.exists():
-                raise failure(log, status, full_disk(log, scratch(version)))
+                raise failure(log, status)
         except BaseException:
             leftovers.remove(command, mark, {**os.environ, **env})
             raise
@@ -94,26 +91,8 @@ def _separates_users(version: str) -> bool:
     return major is not None and int(major[0]) >= 5
 
 
-def full_disk(log: Sequence[str], place: Path) -> str:
-    """What to add to the reason of a failed build if a disk was full; empty if none was."""
-    if not any(_FULL.search(line) for line in log):
-        return ""
-    try:
-        left = f", {shutil.disk_usage(place).free / 1e9:.1f} GB free now"
-    except OSError:
-        left = ""
-    return (
-        f". A disk is full: that of the image store, or of {place} (files of builds{left}). Free some with "
-        "`tesseract prune`, or set TMPDIR to a directory with more space"
-    )
-
-
-def failure(log: Sequence[str], status: int, advice: str = "") -> BuildError:
-    """The error of a failed build, with the line that says why. Pure.
-
-    Args:
-        advice: What to add to the reason.
-    """
+def failure(log: Sequence[str], status: int) -> BuildError:
+    """The error of a failed build, with the line that says why. Pure."""
     begun = [index for index, line in enumerate(log) if re.match(r"STEP \d+/\d+: ", line)]
     step = log[begun[-1]].split(": ", 1)[1] if begun else ""
     output = list(log[begun[-1] + 1 :] if begun else log)
@@ -123,5 +102,4 @@ def failure(log: Sequence[str], status: int, advice: str = "") -> BuildError:
     # The engine repeats the step, and for what it does not understand prints all that it knows.
     reason = re.sub(r'^Error: (building at STEP ".*?": )?(Build error: )?', "", said).split(" &imagebuilder")[0]
     ended = re.search(r"(exit status|signal) \d+$", said)
-    error = build_failure(log, step, output, ended[0] if ended else reason or f"exit status {status}")
-    return BuildError(error.headline + advice, log, error.reason + advice if error.reason else "")
+    return build_failure(log, step, output, ended[0] if ended else reason or f"exit status {status}")

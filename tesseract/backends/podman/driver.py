@@ -12,6 +12,7 @@ from typing import Any
 from tesseract import proc
 from tesseract.backends import cdi, mounts, variables
 from tesseract.backends.base import LineSink
+from tesseract.backends.fullness import build_with_room, is_full
 from tesseract.backends.http import ConnectionLost, quote
 from tesseract.backends.inspect import container_info
 from tesseract.backends.podman import builds, leftovers, render, service, store, subids
@@ -25,7 +26,7 @@ from tesseract.backends.spec import BuildSpec, ContainerInfo, ContainerSpec, Eng
 from tesseract.backends.text import with_variables
 from tesseract.backends.users import supplementary_groups
 from tesseract.deadline import Deadline
-from tesseract.errors import APIError, NotFound
+from tesseract.errors import APIError, BuildError, EngineError, NotFound
 
 # The first container of an image may have to copy the image for its mapping; gigabytes take minutes.
 _CREATE_TIMEOUT = 1800.0
@@ -80,7 +81,19 @@ class PodmanBackend(RestBackend):
     def build(self, spec: BuildSpec, on_line: LineSink) -> str:
         if self._local() and self.info().rootless:
             subids.require(self.endpoint.command)
-        return builds.build(self.endpoint.command, self.info().version, spec, on_line)
+        try:
+            return builds.build(self.endpoint.command, self.info().version, spec, on_line)
+        except BuildError as exc:
+            if not self._local() or not is_full(exc):
+                raise
+            scratch = builds.scratch(self.info().version)
+            raise build_with_room(exc, "podman", self._store_path(), scratch, self.build_cache()) from exc
+
+    def _store_path(self) -> str | None:
+        try:
+            return (self.report().raw.get("store") or {}).get("graphRoot")
+        except EngineError:  # a full disk stops Podman, too
+            return None
 
     def build_command(self, spec: BuildSpec) -> list[str]:
         first, *more = self.endpoint.command or ["podman"]
