@@ -31,11 +31,12 @@ class Metric:
         return min((value for value in self.values if not math.isnan(value)), default=math.nan)
 
 
-def parse_metrics(content: bytes, tell: Callable[[str], object]) -> list[Metric]:
+def parse_metrics(content: bytes, at_most: int, tell: Callable[[str], object]) -> list[Metric]:
     """The metrics in the text of a `metrics.csv`: a header that names `key`, `value` and `step`, then a row per value.
 
     Args:
         content: The file, which may be growing: a last line that is cut off is passed over.
+        at_most: How many values are kept.
         tell: Called with what else is passed over.
     """
     whole, newline, _ = content.rpartition(b"\n")
@@ -56,9 +57,13 @@ def parse_metrics(content: bytes, tell: Callable[[str], object]) -> list[Metric]
             except (IndexError, ValueError):
                 odd += 1
                 continue
+            if at_most == 0:
+                tell("there are too many values in all; those from here on are left out")
+                break
             if key not in found and len(found) == MOST_KEYS:
                 beyond += 1
                 continue
+            at_most -= 1
             metric = found.setdefault(key, Metric(key))
             metric.steps.append(step)
             metric.values.append(value)

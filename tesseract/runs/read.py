@@ -28,6 +28,7 @@ _MOST_ARTIFACTS = 1000
 _MOST_JSON = 1_000_000  # bytes
 _MOST_METRICS = 64_000_000  # bytes of one run
 _MOST_METRICS_IN_ALL = 512_000_000
+_MOST_VALUES_IN_ALL = 10_000_000
 _DEEPEST_JSON = 32
 
 
@@ -84,6 +85,7 @@ class _Reader:
         self._root = root
         self._passed_over = passed_over
         self._left = _MOST_METRICS_IN_ALL
+        self._values_left = _MOST_VALUES_IN_ALL
 
     def places(self) -> Iterator[str]:
         """Where runs may be, relative to the output path; empty for the output path itself."""
@@ -104,14 +106,13 @@ class _Reader:
         """The run in a directory, None if there is none; what is wrong in it hides nothing else."""
         logs = f"{name}/logs" if name else "logs"
         try:
-            entries = listed(self._root, logs, _MOST_ARTIFACTS, self._passed_over)
+            listed(self._root, logs, 0)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as problem:
             self._passed_over(logs, f"not read: {problem.strerror}")
             return None
-        there = {entry.name.rpartition("/")[2]: entry for entry in entries}
-        record = self._json(f"{logs}/run.json") if "run.json" in there else {}
+        record = self._json(f"{logs}/run.json")
         tell = partial(self._passed_over, f"{logs}/run.json")
         return Run(
             id=name.removeprefix("run_") or "-",
@@ -121,14 +122,16 @@ class _Reader:
             seconds=_number(record, "seconds", tell),
             status=_text(record, "status", tell),
             reason=_text(record, "reason", tell),
-            parameters=self._json(f"{logs}/parameters.json") if "parameters.json" in there else {},
-            metrics=tuple(self._metrics(f"{logs}/metrics.csv")) if "metrics.csv" in there else (),
-            artifacts=tuple(self._names(f"{logs}/artifacts")) if "artifacts" in there else (),
+            parameters=self._json(f"{logs}/parameters.json"),
+            metrics=tuple(self._metrics(f"{logs}/metrics.csv")),
+            artifacts=tuple(self._names(f"{logs}/artifacts")),
         )
 
     def _names(self, directory: str) -> list[str]:
         try:
             entries = listed(self._root, directory, _MOST_ARTIFACTS, self._passed_over)
+        except FileNotFoundError:
+            return []
         except OSError as problem:
             self._passed_over(directory, f"not read: {problem.strerror}")
             return []
@@ -137,6 +140,8 @@ class _Reader:
     def _json(self, name: str) -> dict[str, Any]:
         try:
             found = json.loads(read_regular(self._root, name, _MOST_JSON))
+        except FileNotFoundError:
+            pass
         except OSError as problem:
             self._passed_over(name, f"not read: {problem.strerror}")
         except (ValueError, RecursionError):
@@ -156,13 +161,17 @@ class _Reader:
             with open_regular(self._root, name) as file:
                 content = file.read(at_most)
                 more = bool(file.read(1))
+        except FileNotFoundError:
+            return []
         except OSError as problem:
             tell(f"not read: {problem.strerror}")
             return []
         self._left -= len(content)
         if more:
             tell(f"only its first {at_most:,} bytes are read" if at_most else "not read: too much in all")
-        return parse_metrics(content, tell)
+        metrics = parse_metrics(content, self._values_left, tell)
+        self._values_left -= sum(len(metric.values) for metric in metrics)
+        return metrics
 
 
 def _is_flat_enough(value: Any) -> bool:

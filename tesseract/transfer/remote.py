@@ -230,6 +230,7 @@ def reason(problem: BaseException, url: str = "", fs: Any = None) -> str:
         fs: The file system, if there is one: it knows which credentials were refused.
     """
     if (refused := s3.refusal(problem, fs)) is not None:
+        s3.forget_credentials(fs)
         return _shortened(refused)
     # fsspec calls everything that is wrong with an HTTP answer a missing file; the cause knows better.
     below = problem.__cause__ if isinstance(problem, FileNotFoundError) else None

@@ -46,6 +46,12 @@ def refusal(problem: BaseException, fs: Any) -> str | None:
     return None
 
 
+def forget_credentials(fs: Any) -> None:
+    """Look for credentials again the next time: s3fs keeps its file systems, and those what they have found."""
+    if type(fs).__name__ == "S3FileSystem":
+        fs.clear_instance_cache()
+
+
 def _of_server(answer: dict[str, Any], fs: Any) -> str | None:
     said = answer.get("Error", {})
     code = str(said.get("Code", ""))

@@ -155,6 +155,7 @@ def test_control_characters_do_not_reach_the_terminal(
 def test_numbers_are_bounded(output_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read, "MOST_RUNS", 1)
     monkeypatch.setattr(read, "_MOST_METRICS", 100)
+    monkeypatch.setattr(read, "_MOST_VALUES_IN_ALL", 1)
     (output_path / "logs/artifacts").mkdir(parents=True)
     for name in ("run_one", "run_nothing"):
         os.utime(output_path / name, (1, 1))
@@ -163,7 +164,14 @@ def test_numbers_are_bounded(output_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert told == [
         (".", "3 runs, of which the latest 1 are read"),
         ("run_two/logs/metrics.csv", "only its first 100 bytes are read"),
+        ("run_two/logs/metrics.csv", "there are too many values in all; those from here on are left out"),
     ]
+
+
+def test_a_crowded_directory_hides_no_record(output_path: Path) -> None:
+    for number in range(1100):
+        (output_path / f"run_one/logs/{number}").touch()
+    assert read_runs(output_path)[0].endpoint == "apply"
 
 
 def test_parameters_have_columns_and_metrics_their_minimum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

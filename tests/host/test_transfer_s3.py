@@ -93,6 +93,16 @@ def test_a_token_that_has_expired(refusing: Refuse, tmp_path: Path, monkeypatch:
         assert "HIDDEN" not in line
 
 
+def test_renewed_credentials_are_found_by_the_same_process(
+    refusing: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    for key in ("AAAA1111", "BBBB2222"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        with pytest.raises(TransferError, match=f"key …{key[-4:]}: "):
+            fetch("s3://bucket/x", cache=tmp_path)
+
+
 def test_a_profile_that_is_not_allowed(refusing: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusing(403, "AccessDenied", "ann is not authorized to perform: s3:ListBucket")
     (tmp_path / "credentials").write_text("[ann]\naws_access_key_id = ABCDEF12\naws_secret_access_key = secret\n")
