@@ -139,7 +139,9 @@ def validate_array(
         raise errors.non_numeric()
     elif isinstance(value, list | tuple):
         value = ae.decode_items(value, context)
-    return ae.coerce(value, shape, dtype, strict_shapes=strict_shapes, strict_types=strict_types, own=own)
+    return ae.coerce(
+        value, shape, dtype, strict_shapes=strict_shapes, strict_types=strict_types, own=own, context=context
+    )
 
 
 @cache

@@ -3,6 +3,7 @@
 Used by the array types of the runtime and by the client.
 """
 
+from tesseract_core.runtime.array_encoding.allowance import ALLOWANCE, Allowance
 from tesseract_core.runtime.array_encoding.binref import DEFAULT_MAX_FILE_SIZE, parse_binref, read_binref, write_binref
 from tesseract_core.runtime.array_encoding.casting import check_dtype, check_shape, coerce
 from tesseract_core.runtime.array_encoding.decode import (
@@ -20,9 +21,11 @@ from tesseract_core.runtime.array_encoding.opaque import check_opaque, is_opaque
 from tesseract_core.runtime.array_encoding.splice import Splice
 
 __all__ = [
+    "ALLOWANCE",
     "BUFFERS",
     "DEFAULT_MAX_FILE_SIZE",
     "DTYPES",
+    "Allowance",
     "AnyShape",
     "Shape",
     "Splice",

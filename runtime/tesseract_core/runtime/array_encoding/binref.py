@@ -14,6 +14,8 @@ import uuid
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
+from tesseract_core.runtime.array_encoding.allowance import take
+
 # The shortest path wins, so trailing groups of digits are always offset and size.
 BINREF_PATTERN = r"^.+?(\:\d+(\:\d+)?)?$"
 _BINREF = re.compile(r"(.+?)(?::(\d{1,18})(?::(\d{1,18}))?)?", re.DOTALL)
@@ -55,6 +57,7 @@ def read_binref(ref: Binref, length: int, context: MutableMapping[str, Any]) -> 
     from tesseract_core.runtime.file_interactions import is_absolute_path, is_url, join_paths
     from tesseract_core.runtime.trust import readable_file
 
+    take(context, length, "files")
     base = os.fspath(context.get("base_dir") or get_config().input_path)
     path = ref.path
     if not is_absolute_path(path) and context.get("binref_dir"):

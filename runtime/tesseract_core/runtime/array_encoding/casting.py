@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tesseract_core.runtime.array_encoding import errors
+from tesseract_core.runtime.array_encoding.allowance import take
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES, AnyShape, castable
 
 _NUMERIC_KINDS = "biufc"
@@ -22,6 +26,7 @@ def coerce(
     strict_shapes: bool = False,
     strict_types: bool = False,
     own: bool = True,
+    context: Mapping[str, Any] = MappingProxyType({}),
 ) -> np.ndarray | np.generic:
     """Convert an array-like to a C-ordered array.
 
@@ -32,6 +37,7 @@ def coerce(
         strict_shapes: Do not broadcast.
         strict_types: Do not cast.
         own: Return a writable array that shares no memory with `value`.
+        context: Validation context; what broadcasting takes is counted by the `Allowance` in it.
 
     Returns:
         The array; a NumPy scalar for rank 0.
@@ -43,6 +49,7 @@ def coerce(
     target = check_shape(array.shape, shape, strict=strict_shapes)
     result = cast(array, dtype, strict=strict_types, empty_fits=isinstance(value, _PLAIN) and array.size == 0)
     if result.shape != target:
+        take(context, math.prod(target) * result.itemsize)
         result = np.broadcast_to(result, target).copy()
     elif own and result is array and not isinstance(value, _PLAIN):
         result = result.copy()

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from tesseract_core import framing
 from tesseract_core.runtime.array_encoding import errors
+from tesseract_core.runtime.array_encoding.allowance import take
 from tesseract_core.runtime.array_encoding.binref import parse_binref, read_binref
 from tesseract_core.runtime.array_encoding.casting import cast, exact_integers
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES
@@ -129,6 +130,8 @@ def decode_array(encoded: Mapping[str, Any], context: Mapping[str, Any] | None =
         raise errors.malformed("string_type", "'buffer' must be a string")
     try:
         raw = _read_bytes(buffer, encoding, compression, math.prod(shape) * np.dtype(dtype).itemsize, context)
+    except PydanticCustomError:
+        raise
     except (ValueError, MemoryError) as error:
         raise errors.decode_error(encoding, str(error) or "out of memory") from None
     return _from_bytes(raw, shape, dtype)
@@ -140,9 +143,10 @@ def _read_bytes(
     if encoding == framing.ENCODING:
         given = framing.buffer(context[BUFFERS], buffer)
         if compression is not None:
-            return _decompress(given, size)
+            return _decompress(given, size, context)
         if len(given) != size:
             raise ValueError(f"expected {size} bytes, got {len(given)}")
+        take(context, size)
         return bytearray(given)
     if encoding == "binref":
         ref = parse_binref(buffer)
@@ -150,18 +154,19 @@ def _read_bytes(
             return read_binref(ref, size, context)  # type: ignore[arg-type]
         if ref.compressed_size is None:
             raise ValueError("a compressed array needs <path>:<offset>:<compressed_size>")
-        return _decompress(read_binref(ref, ref.compressed_size, context), size)  # type: ignore[arg-type]
+        data = read_binref(ref, ref.compressed_size, context)  # type: ignore[arg-type]
+        return _decompress(data, size, context, "files")
     if compression is None and len(buffer) > 4 * -(-size // 3):
         raise ValueError(f"expected {size} bytes, got more ({len(buffer)} base64 characters)")
     raw = pybase64.b64decode_as_bytearray(buffer, validate=True)
     if compression is not None:
-        return _decompress(raw, size)
+        return _decompress(raw, size, context)
     if len(raw) != size:
         raise ValueError(f"expected {size} bytes, got {len(raw)}")
     return raw
 
 
-def _decompress(data: bytearray | memoryview, size: int) -> bytearray:
+def _decompress(data: bytearray | memoryview, size: int, context: Mapping[str, Any], kind: str = "memory") -> bytearray:
     """Decompress an LZ4 frame of exactly `size` bytes, never allocating much more than that."""
     try:
         import lz4.frame
@@ -169,6 +174,7 @@ def _decompress(data: bytearray | memoryview, size: int) -> bytearray:
         raise ValueError("lz4 is not installed here: pip install lz4") from None
     if size > _LZ4_MAX_RATIO * len(data):
         raise ValueError(f"{len(data)} compressed bytes cannot hold {size} bytes")
+    take(context, size, kind)
     decompressor = lz4.frame.LZ4FrameDecompressor(return_bytearray=True)
     try:
         # One byte more than wanted, to notice when there are more.

@@ -81,6 +81,11 @@ def decode_error(encoding: str, reason: object) -> PydanticCustomError:
     )
 
 
+def too_large(limit: int) -> PydanticCustomError:
+    message = f"The arrays of this request take more than {limit} bytes"
+    return _error("array_too_large", message, {"limit": limit})
+
+
 def malformed(kind: str, message: str) -> PydanticCustomError:
     """The encoded form itself is wrong: a key is missing or unknown, or has a value of the wrong kind."""
     return _error(kind, f"Malformed encoded array: {message}", None)

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, get_args
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationInfo
 from pydantic_core import CoreSchema, core_schema, from_json
 
+from tesseract_core.runtime.array_encoding import ALLOWANCE
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.file_interactions import (
     expand_glob,
@@ -74,7 +75,8 @@ class LazySequence(Sequence[T], Generic[T]):
 
             def read(path: str) -> Any:
                 directory = parent_path(path)
-                context = {**(info.context or {}), "base_dir": directory, "binref_dir": None}
+                # Items are read one after the other, long after the request was: they count for themselves.
+                context = {**(info.context or {}), "base_dir": directory, "binref_dir": None, ALLOWANCE: None}
                 remote = is_url(path)  # what others have written may name what lies beside it
                 try:
                     with network_payload(closed):

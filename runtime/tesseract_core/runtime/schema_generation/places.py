@@ -30,7 +30,7 @@ class Place:
     """What the annotations that are allowed at a place (several, if there is a union) make of a value there."""
 
     def __init__(self, *annotations: Any) -> None:
-        self._arrays = self._anything = self._plain = self._json = False
+        self._arrays = self._shapes = self._anything = self._plain = self._json = False
         self._models: list[type[BaseModel]] = []
         self._fields: dict[str, list[Any]] = {}
         self._values: list[Any] = []
@@ -80,6 +80,8 @@ class Place:
         return _python_number(value) if self._plain else value
 
     def _mapping(self, value: dict[Any, Any], context: Mapping[str, Any] | None) -> Any:
+        if self._shapes and "shape" in value and "dtype" in value:
+            return value
         holds_mappings = self._fields or self._values
         if (self._plain or self._anything or not self._arrays) and is_whole(value):
             # Only an array refers to a buffer beside the text; anything else could be a mapping with such keys.
@@ -139,8 +141,10 @@ class Place:
 
     def _add(self, annotation: Any) -> None:
         origin, args = members(annotation)
-        if is_array_type(annotation) or (is_model(annotation) and issubclass(annotation, ShapeDType)):
+        if is_array_type(annotation):
             self._arrays = True
+        elif is_model(annotation) and issubclass(annotation, ShapeDType):
+            self._shapes = True
         elif annotation is JsonValue:
             self._plain = self._json = True
             self._values.append(JsonValue)

@@ -77,10 +77,10 @@ def require_token(app: ASGIApp, token: str, public: Iterable[str]) -> ASGIApp:
 
 def body_limit(configured: int) -> int:
     """Return the limit in bytes: the configured one, else 4 GiB or half of the memory limit if that is less."""
-    return configured or min(DEFAULT_MAX_BODY, _memory_limit() // 2)
+    return configured or min(DEFAULT_MAX_BODY, memory_limit() // 2)
 
 
-def _memory_limit() -> int:
+def memory_limit() -> int:
     """Bytes of memory that this process may use: what the machine has, or the cgroup allows."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):

@@ -18,14 +18,14 @@ import pydantic_core
 from pydantic import BaseModel, ValidationError
 
 from tesseract_core import framing
-from tesseract_core.runtime.array_encoding import BUFFERS
+from tesseract_core.runtime.array_encoding import ALLOWANCE, BUFFERS, Allowance
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.core import create_endpoints, get_input_schema
 from tesseract_core.runtime.file_interactions import output_to_bytes
 from tesseract_core.runtime.mpa import serve_run
 from tesseract_core.runtime.openapi import build_openapi
 from tesseract_core.runtime.profiler import Profiler
-from tesseract_core.runtime.serve import errors
+from tesseract_core.runtime.serve import errors, guards
 from tesseract_core.runtime.serve.messages import Reply, RequestHead
 from tesseract_core.runtime.serve.negotiation import Encoding, NotAcceptable, negotiate, negotiate_numbers
 from tesseract_core.runtime.serve.queue import Message
@@ -57,6 +57,9 @@ class Handler:
     def __init__(self, api_module: ModuleType) -> None:
         config = get_config()
         self._debug = config.debug
+        # Twice, as an array may be decoded for more than one alternative of a union.
+        self._expanded = 2 * max(config.max_body_size, guards.body_limit(0))
+        self._from_files = guards.memory_limit()
         offered = [fn for fn in create_endpoints(api_module) if fn.__name__ != "test" or config.debug]
         self.document = orjson.dumps(build_openapi(offered, config))
         self._functions = {fn.__name__: fn for fn in offered if fn.__name__ != "health"}
@@ -98,7 +101,9 @@ class Handler:
         """Return the answer to one request; raises nothing that user code may raise, but maybe `CannotGoOn`."""
         with network_payload():
             try:
-                payload = self._validate(head, *_parse(head.content_type, body))
+                data, context = _parse(head.content_type, body)
+                context[ALLOWANCE] = Allowance(self._expanded, self._from_files)
+                payload = self._validate(head, data, context)
                 encoding = self._negotiate(head)
             except _Refused as refusal:
                 return refusal.reply
@@ -106,7 +111,7 @@ class Handler:
                 return self._failure(head)
             return self._run(head, payload, encoding)
 
-    def _validate(self, head: RequestHead, data: Any, context: dict[str, Any] | None) -> BaseModel:
+    def _validate(self, head: RequestHead, data: Any, context: dict[str, Any]) -> BaseModel:
         try:
             # `from_attributes` only makes the error for a non-object the one that clients know.
             return self._schemas[head.endpoint].model_validate(data, from_attributes=True, context=context)
@@ -180,7 +185,7 @@ def _is_exhaustion(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "can't start new thread" in str(error)
 
 
-def _parse(content_type: str, body: bytes) -> tuple[Any, dict[str, Any] | None]:
+def _parse(content_type: str, body: bytes) -> tuple[Any, dict[str, Any]]:
     """Return the JSON value of a body, and what arrays in it may refer to."""
     if not body:
         raise _Refused(errors.body_error("missing", "Field required", None))
@@ -190,7 +195,7 @@ def _parse(content_type: str, body: bytes) -> tuple[Any, dict[str, Any] | None]:
         except ValueError as error:
             raise _not_json((0,), str(error)) from None
         return _parse_json(text), {BUFFERS: buffers}
-    return _parse_json(body) if _is_json(content_type) else body.decode(errors="replace"), None
+    return _parse_json(body) if _is_json(content_type) else body.decode(errors="replace"), {}
 
 
 def _parse_json(body: bytes) -> Any:
