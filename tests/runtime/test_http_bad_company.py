@@ -68,7 +68,7 @@ def test_one_body_always_fits_and_no_two_take_more_than_there_is() -> None:
     async def scenario() -> None:
         first = await read(bodies, pieces(LARGE - 1, 1))
         with pytest.raises(NoRoom):
-            await read(bodies, pieces(1))
+            await read(bodies, pieces(1, 0))
         first.release()
         first.release()
         (await read(bodies, pieces(LARGE))).release()

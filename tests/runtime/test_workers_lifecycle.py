@@ -258,7 +258,7 @@ def test_a_second_ctrl_c_stops_at_once_a_second_sigterm_does_not(tmp_path: Path)
             server.process.send_signal(signal.SIGINT)
             time.sleep(0.1)
         assert server.process.wait(PATIENCE_S) == 0
-        assert not alive(children)
+        eventually(lambda: not alive(children), "the kernel ends HTTP workers whose parent was killed")
         with pytest.raises(OSError):
             running.result()
 

@@ -12,7 +12,7 @@ import time
 from enum import Enum
 
 from tesseract_core.runtime.serve.asgi import Event, Receive, Scope, header
-from tesseract_core.runtime.serve.queue import Message
+from tesseract_core.runtime.serve.queue import INLINE_LIMIT, Message
 
 # Less than this within the time limit is no progress.
 MIN_PROGRESS = 1024
@@ -85,23 +85,34 @@ class Upload:
         self.given_up: Why | None = None
         self.task = asyncio.current_task()
         self._budget = budget
+        self._limit = budget.limit + request.size  # with the head
         self._taken = 0
 
-    def write(self, chunk: bytes) -> None:
-        """Append to the body. Raises `BodyTooLarge` and `NoRoom`."""
-        size = len(chunk)
-        if self.request.body_size + size > self._budget.limit:
+    def append(self, event: Event) -> bool:
+        """Take in what the client sent; tells whether there is more. Raises `BodyTooLarge`, `NoRoom`, `ClientLeft`."""
+        if event["type"] == "http.disconnect":
+            raise ClientLeft
+        chunk, more = event.get("body", b""), bool(event.get("more_body"))
+        size = self.request.size + len(chunk)
+        if size > self._limit:
             raise BodyTooLarge
+        # Small ones that are complete are bounded by the length of the queue.
+        if more or size > INLINE_LIMIT:
+            self._take(len(chunk))
+        self.request.write(chunk)
+        return more
+
+    def _take(self, size: int) -> None:
         if not self._budget.take(size):
             raise NoRoom
         self._taken += size
         self.progress += size
-        self.request.write(chunk)
 
     def release(self) -> None:
         """Give back what it takes of the budget; more than once does no harm."""
-        self._budget.give_back(self._taken)
-        self._taken = 0
+        if self._taken:
+            self._budget.give_back(self._taken)
+            self._taken = 0
 
     def give_up(self, why: Why) -> None:
         """End the wait for the next piece."""
@@ -130,11 +141,11 @@ class Bodies:
             announced = header(scope, b"content-length")
             if announced.isdigit() and int(announced) > self.budget.limit:
                 raise BodyTooLarge
-            while _append(upload, await receive()):
+            while upload.append(await receive()):
                 if self._stopping:
                     raise GivenUp(Why.STOPPING)
             if not request.large:
-                upload.release()  # the length of the queue bounds these
+                upload.release()
             return upload
         except BaseException as error:
             request.close()
@@ -168,13 +179,3 @@ class Bodies:
         self._stopping = True
         for upload in list(self._unfinished):
             upload.give_up(Why.STOPPING)
-
-
-def _append(upload: Upload, event: Event) -> bool:
-    """Take in what the client sent; tells whether there is more."""
-    if event["type"] == "http.disconnect":
-        raise ClientLeft
-    chunk = event.get("body", b"")
-    if chunk:
-        upload.write(chunk)
-    return bool(event.get("more_body"))

@@ -15,6 +15,7 @@ from tesseract_core.runtime.serve.messages import Reply
 from tesseract_core.runtime.url_patterns import host_matcher
 
 DEFAULT_MAX_BODY = 4 * 1024**3
+_MAX_KNOWN = 16
 
 
 def known_routes(app: ASGIApp, routes: Mapping[str, tuple[str, ...]]) -> ASGIApp:
@@ -45,13 +46,22 @@ def check_host(app: ASGIApp, names: Iterable[str]) -> ASGIApp:
     A web page that has its own host name resolve to 127.0.0.1 (DNS rebinding) sends its own name.
     """
     is_allowed = host_matcher(names)
+    known = {""}  # and a few headers that were accepted: most clients send the same one each time
+
+    def accepted(host: str) -> bool:
+        if host in known:
+            return True
+        here = parse_authority(host)
+        fits = here is not None and (here.is_address or is_allowed(here.name))
+        if fits and len(known) < _MAX_KNOWN:
+            known.add(host)
+        return fits
 
     async def layer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             host = header(scope, b"host")
-            here = parse_authority(host)
-            if host and not (here and (here.is_address or is_allowed(here.name))):
-                name = here.name if here else host[:200]
+            if not accepted(host):
+                name = here.name if (here := parse_authority(host)) else host[:200]
                 message = f"This server does not answer to the name {name!r}; allow it with TESSERACT_ALLOWED_HOSTS"
                 return await send_reply(send, detail(421, message))
         return await app(scope, receive, send)

@@ -48,7 +48,8 @@ def run(
     `sender` is the sending end of the queue to the compute processes, and on the `board` stands how they died. Returns
     the exit status.
     """
-    connections = Connections(raise_file_limit(), address)
+    most = max(guards.body_limit(0) // http_worker.READ_BUFFER, (config.max_queue + num_workers) * 4 // 3 + 1)
+    connections = Connections(min(raise_file_limit(), most), address)
     # Some connections are left for those who do not compute: /health is answered in any case.
     pending = min(config.max_queue + num_workers, connections.limit * 3 // 4)
     dispatcher = QueueDispatcher(sender, max_pending=pending, board=board)

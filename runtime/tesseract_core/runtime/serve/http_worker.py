@@ -20,6 +20,8 @@ from tesseract_core.runtime.serve.bodies import Bodies
 from tesseract_core.runtime.serve.connections import Connections
 
 _KEEP_ALIVE_MS = 60_000
+# What granian may hold of a request that nobody has asked it for yet, per connection: also of half a head.
+READ_BUFFER = 8192 + 4096 * 100
 # Answers are complete when nothing has been left to send so many times in a row.
 _QUIET_ROUNDS, _ROUND_S = 5, 0.02
 
@@ -73,7 +75,7 @@ async def _serve(
         interface=Interfaces.ASGINL,
         # HTTP/2 names the host in a pseudo-header that the Host check would not see; the contract is HTTP/1.1.
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=_KEEP_ALIVE_MS),
+        http1_settings=HTTP1Settings(header_read_timeout=_KEEP_ALIVE_MS, max_buffer_size=READ_BUFFER),
         websockets=False,
         # Requests that wait for a compute process count, so this is not what bounds the queue.
         backpressure=connections.limit,

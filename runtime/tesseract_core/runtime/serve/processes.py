@@ -47,12 +47,15 @@ def keep_from_children(fd: int) -> None:
     _only_ours.add(fd)
 
 
-def fork(target: Callable[[], int], *, outlives: bool = False) -> int:
+def fork(target: Callable[[], int], *, own_session: bool = False, outlives: bool = False) -> int:
     """Run `target` in a child process and return the child's pid. The child exits with what `target` returns.
 
-    The child leads a session of its own, without terminal: Ctrl-C reaches the main process only, and user code that
-    reads gets the end of the file instead of being stopped. It has none of the parent's signal handlers and exit hooks,
-    and dies with the parent unless it `outlives` it.
+    The child leads a process group of its own, so that Ctrl-C reaches the main process only. It has none of the
+    parent's signal handlers and exit hooks, and dies with the parent unless it `outlives` it.
+
+    User code gets its `own_session` where there is a terminal, which it would share: what reads gets the end of the
+    file instead of being stopped. Not elsewhere, because the kernel schedules sessions against each other
+    (`sched_autogroup`): on a busy machine small calls take twice as long.
     """
     parent = os.getpid()
     gc.freeze()
@@ -71,7 +74,7 @@ def fork(target: Callable[[], int], *, outlives: bool = False) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SHUTDOWN_SIGNALS)
         if not outlives:
             die_with_parent(parent)
-        os.setsid()
+        os.setsid() if own_session and _has_terminal() else os.setpgid(0, 0)
         for fd in _only_ours:
             os.close(fd)
         _only_ours.clear()  # for children of its own
@@ -84,6 +87,14 @@ def fork(target: Callable[[], int], *, outlives: bool = False) -> int:
         traceback.print_exc()
     finally:
         leave(status)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _read_nothing() -> None:

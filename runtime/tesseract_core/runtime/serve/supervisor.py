@@ -135,7 +135,7 @@ class Supervisor:
             lend(pipe)
             return compute.run(self._receiver, write_fd, worker, self._board)
 
-        pid = fork(target)
+        pid = fork(target, own_session=True)
         self._watcher.add(pid)
         os.close(write_fd)
         os.set_blocking(read_fd, False)

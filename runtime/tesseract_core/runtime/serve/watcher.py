@@ -25,7 +25,7 @@ class Watcher:
     def start(self) -> None:
         """Fork the watcher. Children that are forked from now on leave its pipe to the caller."""
         read_fd, self._fd = os.pipe()
-        self._pid = fork(lambda: _watch(read_fd, self._fd), outlives=True)
+        self._pid = fork(lambda: _watch(read_fd, self._fd), own_session=True, outlives=True)
         os.close(read_fd)
         keep_from_children(self._fd)
 
