@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ def detail(value: Any) -> list[dict[str, Any]]:
 def test_the_number_of_errors_is_bounded() -> None:
     given = {"inputs": {}, **{f"key{number}": 0 for number in range(1000)}}
     entries = detail(given)
+    assert entries[99]["input"] == 0
     assert len(entries) == 101
     assert entries[99]["loc"] == ["body", "key99"]
     assert entries[100] == {
@@ -43,6 +45,28 @@ def test_the_number_of_errors_is_bounded() -> None:
         "ctx": {"more": 900},
     }
     assert len(detail({"inputs": {}, **dict.fromkeys(map(str, range(100)))})) == 100
+
+
+@pytest.mark.parametrize(
+    "key", ["k{}", "\ud800{}", '"\\{{}}{}', "k" * 50_000 + "{}"], ids=["short", "half", "quotes", "long"]
+)
+def test_thousands_of_errors_cost_little(key: str) -> None:
+    given = {"inputs": {}, **{key.format(number): "x" * 1000 for number in range(5000 if len(key) < 100 else 1200)}}
+    with pytest.raises(ValidationError) as caught:
+        Payload.model_validate(given)
+    tracemalloc.start()
+    try:
+        body = validation_error(caught.value).body
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    entries = json.loads(body)["detail"]
+    assert len(entries) <= 101
+    assert len(body) < 300_000
+    assert entries[0]["type"] in ("extra_forbidden", "string_unicode")
+    assert entries[-1]["ctx"] == {"more": len(given) - len(entries)}
+    if key == "k{}":
+        assert peak < 2_000_000
 
 
 def test_the_length_of_an_error_is_bounded() -> None:
@@ -63,5 +87,5 @@ def test_inputs_without_their_outer_object() -> None:
 def test_inputs_without_their_outer_object_on_the_command_line(run: Run) -> None:
     done = run("apply", '{"x": [1, 2]}')
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == 'the inputs belong into an object with the key "inputs": {"inputs": {…}}'
-    assert "belong" not in run("apply", '{"inputs": {"y": 1}}').stderr
+    assert done.stderr.splitlines()[-1] == 'put the inputs under the key "inputs": {"inputs": {…}}'
+    assert "put the inputs" not in run("apply", '{"inputs": {"y": 1}}').stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-WRAP = 'the inputs belong into an object with the key "inputs": {"inputs": {…}}'
+WRAP = 'put the inputs under the key "inputs": {"inputs": {…}}'
 
 
 def explain(problem: Mapping[str, Any]) -> str:
@@ -16,6 +16,6 @@ def explain(problem: Mapping[str, Any]) -> str:
 
 def forgot_inputs(problem: Mapping[str, Any]) -> bool:
     """Whether a payload has something, but nothing under `inputs`."""
-    given = problem["input"]
+    given = problem.get("input")
     missing = problem["type"] == "missing" and tuple(problem["loc"]) == ("inputs",)
     return missing and isinstance(given, dict) and len(given) > 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from tesseract_core.runtime.problems import explain
 from tesseract_core.runtime.serve.messages import Reply
@@ -16,6 +18,8 @@ from tesseract_core.runtime.serve.messages import Reply
 MAX_ECHO_BYTES = 1024
 MAX_MESSAGE = 4096
 MAX_ERRORS = 100
+MANY_ERRORS = 10 * MAX_ERRORS
+MAX_ERRORS_TEXT = 1024 * MAX_ERRORS
 
 
 def detail(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
@@ -50,13 +54,12 @@ def validation_error(error: ValidationError) -> Reply:
     them with a byte or two each.
     """
     entries = []
-    problems = error.errors(include_url=False)
-    for item in problems[:MAX_ERRORS]:
+    for item in _first(error):
         entry: dict[str, Any] = {
             "type": item["type"],
             "loc": ["body", *map(_short, item["loc"])],
             "msg": _short(explain(item), MAX_MESSAGE),
-            "input": _echo(item["input"]),
+            "input": _echo(item.get("input")),
         }
         if "ctx" in item:
             # Exceptions have no JSON form, and their representation may show addresses and paths of the server.
@@ -64,12 +67,26 @@ def validation_error(error: ValidationError) -> Reply:
                 key: {} if isinstance(value, BaseException) else _echo(value) for key, value in item["ctx"].items()
             }
         entries.append(entry)
-    if (more := len(problems) - len(entries)) > 0:
+    if (more := error.error_count() - len(entries)) > 0:
         message = f"{more} more errors are not shown"
         entries.append(
             {"type": "too_many_errors", "loc": ["body"], "msg": message, "input": None, "ctx": {"more": more}}
         )
     return detail(422, entries)
+
+
+def _first(error: ValidationError) -> list[Any]:
+    """The first errors.
+
+    Of thousands pydantic would make as many objects, so those are read from the start of a text.
+    """
+    if error.error_count() > MANY_ERRORS:
+        with contextlib.suppress(ValueError):  # half a surrogate pair in a key
+            text = error.json(include_url=False, include_context=False, include_input=False)
+            started = from_json(text[:MAX_ERRORS_TEXT], allow_partial=True)
+            if len(started) > 1:  # the last one may not be whole
+                return list(started[:-1][:MAX_ERRORS])
+    return list(error.errors(include_url=False)[:MAX_ERRORS])
 
 
 def _short(part: Any, limit: int = MAX_ECHO_BYTES) -> Any:
