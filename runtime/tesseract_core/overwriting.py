@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PAUSE_S = 1.0
+_LONGEST = 64 * 1024  # longer text is no state of a progress bar
 
 
 class Overwriting:
@@ -58,6 +59,9 @@ class Overwriting:
             self._overwritten = True
             *over, self._state = states
             self._latest = next((state for state in reversed(over) if state.strip()), self._latest)
+        if len(self._state) > _LONGEST:
+            passed += (b"\n" if self._line_is_open else b"") + self._state
+            self._forget_line(is_open=True)
         return passed
 
     def _current(self) -> bytes | None:
@@ -78,7 +82,11 @@ class Overwriting:
             passed = self._say()
         else:
             passed = b"\n"
-        self._line_is_open = self._overwritten = self._ended_early = False
+        self._forget_line(is_open=False)
+        return passed
+
+    def _forget_line(self, *, is_open: bool) -> None:
+        self._line_is_open = is_open
+        self._overwritten = self._ended_early = False
         self._state = self._latest = b""
         self._said = None
-        return passed

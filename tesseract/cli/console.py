@@ -11,11 +11,13 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
 
+from tesseract_core.overwriting import Overwriting
 from tesseract_core.visible import visible, visible_lines
 
 from tesseract.tail import Tail
@@ -85,6 +87,8 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 class LineLog:
     """A sink for bytes that logs each line as it is complete, and keeps the end of what came.
 
+    A progress bar is a line about every second.
+
     Args:
         level: Severity of each line.
         reword: What to make of each line before.
@@ -99,11 +103,15 @@ class LineLog:
         self._level = level
         self._reword = reword
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._overwriting = Overwriting()
         self._begun: list[str] = []  # pieces of a line without its end
         self._length = 0
 
     def __call__(self, data: bytes) -> None:
         self.empty = False
+        self._split(self._overwriting.feed(data, time.monotonic()))
+
+    def _split(self, data: bytes) -> None:
         self._end.feed(data)
         lines, newline, rest = self._decoder.decode(data).rpartition("\n")
         if newline or self._length > _LONGEST_LINE:
@@ -114,6 +122,7 @@ class LineLog:
 
     def close(self) -> None:
         """Log a last line that has no end."""
+        self._split(self._overwriting.end())
         if rest := "".join(self._begun):
             self._log(rest)
         self._begun, self._length = [], 0

@@ -47,7 +47,7 @@ def test_a_crash_is_told_and_recorded(tmp_path: Path) -> None:
     assert (process.returncode, stdout) == (139, "")
     assert "the last words\n" in stderr
     assert "Fatal Python error: Segmentation fault" in stderr
-    assert stderr.endswith("Error: apply crashed: segmentation fault\n")
+    assert stderr.endswith("Error: apply died (crashed: segmentation fault)\n")
     assert (tmp_path / "logs/tesseract.log").read_text() == "the last words\n"
     record = json.loads((tmp_path / "logs/run.json").read_text())
     assert (record["run_id"], record["endpoint"], record["status"]) == (None, "apply", "failed")

@@ -65,6 +65,13 @@ def test_many_states_cost_few_lines() -> None:
     assert lines[-1] == b" 9999"
 
 
+def test_a_long_line_is_no_progress_bar() -> None:
+    """It is passed on as it comes, and nothing is kept that grows."""
+    passed = stream((0, b"a\r"), *((0, b"x" * 50_000) for _ in range(100)), (0, b"\n"))
+    assert b"".join(passed) == b"a\n" + b"x" * 5_000_000 + b"\n"
+    assert max(map(len, passed)) < 200_000
+
+
 BAR = "import sys, time\nfor n in range(31): sys.stderr.write(f'\\rstep {n:2}'); sys.stderr.flush(); time.sleep(0.05)\n"
 
 

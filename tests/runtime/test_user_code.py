@@ -147,6 +147,28 @@ class TestGuests:
             with pytest.raises((AssertionError, RuntimeError), match="Unknown exception"):
                 tesseract.test({**case, "expected_exception": "utils.NoSuchTrouble"})
 
+    def test_a_name_computed_at_run_time_is_explained(self, project: Project) -> None:
+        body = """
+            import importlib, pickle, sys
+            import utils
+            def apply(inputs):
+                assert importlib.util.find_spec('utils') is None
+                assert importlib.util.find_spec('no_such_thing') is None
+                for name in ('utils', 'no_such_thing'):
+                    try:
+                        importlib.import_module(name)
+                    except ModuleNotFoundError as error:
+                        print(error)
+                sys.modules['utils'] = utils
+                return {'y': pickle.loads(b'cutils\\ntimes\\n.')(inputs.x)}
+        """
+        said: list[str] = []
+        tesseract = Tesseract.from_tesseract_api(project("a", times(6, body)), stream_logs=said.append)
+        assert tesseract.apply({"x": 1})["y"] == 6
+        assert said[0].startswith("No module named 'utils'. In a process that is not the Tesseract's own")
+        assert said[0].endswith("import utils; sys.modules['utils'] = utils")
+        assert said[1] == "No module named 'no_such_thing'"
+
     def test_paths_that_it_adds(self, project: Project) -> None:
         body = """
             import os, sys

@@ -13,6 +13,7 @@ Importing this package is what makes those names importable.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from collections.abc import Sequence
@@ -90,5 +91,29 @@ class Loader(SourceFileLoader):
         return compile(tree, self.path, "exec", dont_inherit=True)
 
 
+class _Explainer(MetaPathFinder):
+    """Asked when nobody else has a module: says why a Tesseract's own are not found by names computed at run time."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        frame = sys._getframe(1)
+        while path is None and frame.f_back is not None and frame.f_code is not importlib.util.find_spec.__code__:
+            spec = frame.f_globals.get("__spec__")
+            if (name := getattr(spec, "name", "")).startswith(_PREFIX):
+                package = sys.modules[".".join(name.split(".")[: _DEPTH + 1])]
+                if PathFinder.find_spec(fullname, package.__path__) is not None:
+                    raise ModuleNotFoundError(_EXPLANATION.format(name=fullname), name=fullname)
+                return None
+            frame = frame.f_back
+        return None
+
+
+_EXPLANATION = (
+    "No module named {name!r}. In a process that is not the Tesseract's own, the modules beside tesseract_api.py are "
+    "found by import statements only, not by names in pickles or in import_module(). Where such names are needed, say "
+    "in tesseract_api.py: import {name}; sys.modules[{name!r}] = {name}"
+)
+sys.meta_path.append(_Explainer())
 # Before the finder of `sys.path`, which would find the same files and load them as they are.
 sys.meta_path.insert(0, _Finder())

@@ -66,5 +66,5 @@ def _tell(run: Path, endpoint: str, started: float, how: str, last_words: bytes)
 
     sys.stderr.flush()
     os.write(2, last_words)
-    print(f"Error: {endpoint} {how}", file=sys.stderr, flush=True)
+    print(f"Error: {endpoint} died ({how})", file=sys.stderr, flush=True)
     record_death(run, endpoint, started, how, last_words)
