@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import requests
 from support.engine import podman, snapshot
 from support.images import remove_image
 from support.stores import s3_bucket
+from tesseract_core import Tesseract
 
 from tesseract.serving import labels
 
@@ -134,3 +138,26 @@ def test_links_of_a_container_are_not_followed(
     for said in ("stolen (a symbolic link)", "run_mine (a symbolic link)", "pipe (a named pipe)"):
         assert said in done.stderr
     assert unharmed(home, s3)
+
+
+def test_a_socket_that_becomes_a_link_leads_nowhere(
+    tesseract_cli: Cli, tesseract_image: Callable[[str], str], short_path: Path
+) -> None:
+    """Else a container could have the client, and its token, talk to another socket of the user's."""
+    served = tesseract_cli("serve", tesseract_image("vectoradd"), "--socket", "--token", "hunter2")
+    assert served.returncode == 0, served.stderr
+    answer = json.loads(served.stdout)
+    url = f"http+unix://{quote(answer['socket'], safe='')}"
+    with socket.socket(socket.AF_UNIX) as private:
+        private.bind(str(short_path / "agent"))
+        private.listen()
+        private.setblocking(False)
+        podman("exec", answer["container_name"], "ln", "-sf", str(short_path / "agent"), "/run/tesseract/api.sock")
+        with pytest.raises(requests.exceptions.ConnectionError, match="a symbolic link"):
+            Tesseract.from_url(url, token="hunter2").health()
+        with pytest.raises(BlockingIOError):
+            private.accept()
+    done = tesseract_cli("teardown", answer["container_name"])
+    assert done.returncode == 0, done.stderr
+    assert not Path(answer["socket"]).parent.exists()
+    assert (short_path / "agent").exists()
