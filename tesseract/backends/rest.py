@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tesseract import disk, proc
-from tesseract.backends import attach
+from tesseract.backends import attach, variables
 from tesseract.backends.base import ByteSink
 from tesseract.backends.frames import frames, join
 from tesseract.backends.fullness import with_room
@@ -164,7 +164,8 @@ class RestBackend:
             raise with_room(exc, self.api.engine.lower(), info, build_cache=self.build_cache()) from exc
 
     def _create_whole(self, spec: ContainerSpec, deadline: Deadline | None, attached: bool = False) -> str:
-        return whole(lambda: self._create(spec, None, attached), "Creating the container", deadline)
+        lifted = variables.lifted(spec)
+        return whole(lambda: self._create(lifted, None, attached), "Creating the container", deadline)
 
     def container(self, reference: str, deadline: Deadline | None = None) -> ContainerInfo:
         with _named(reference):

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
 
+from tesseract.backends.spec import ContainerSpec
 from tesseract.errors import InvalidValue
 
 _LONGEST_LINE = 60_000
@@ -19,6 +22,27 @@ _OF_THE_PROGRAM = re.compile(
     r"(LD|DYLD|GLIBC|MALLOC|LC|XDG|SSL|SSH|GIT|SUDO|DBUS|LISTEN|NOTIFY|CONTAINERS?|PODMAN|BUILDAH|STORAGE|REGISTRY|"
     r"NETAVARK|AARDVARK|CONMON|CRUN|RUNC|DOCKER|BUILDKIT|BUILDX)_\w*|GO[A-Z]+|_\w*"
 )
+
+
+def lifted(spec: ContainerSpec) -> ContainerSpec:
+    """The same with `--env NAME=VALUE` among its raw engine arguments as variables like any other."""
+    env, rest = dict(spec.env), []
+    given = iter(spec.raw_args)
+    for word in given:
+        taken = [word]
+        if word in ("-e", "--env"):
+            taken += list(islice(given, 1))
+            assignment = taken[-1]
+        elif match := re.match(r"--env=|-e=?(?=.)", word):
+            assignment = word[match.end() :]
+        else:
+            assignment = ""
+        name, equals, value = assignment.partition("=")
+        if name and equals:
+            env[name] = value
+        else:
+            rest += taken
+    return replace(spec, env=env, raw_args=tuple(rest))
 
 
 def words(env: Mapping[str, str]) -> list[str]:

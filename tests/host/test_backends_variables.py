@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tesseract.backends import variables
+from tesseract.backends.spec import ContainerSpec
 from tesseract.errors import InvalidValue
 
 pytestmark = pytest.mark.fast
@@ -21,6 +22,27 @@ def test_where_each_goes() -> None:
     assert variables.environment(env) == BY_ENVIRONMENT
     assert variables.words({}) == []
     assert variables.words({"LINES": "one\ntwo"}) == ["--env=LINES"]
+
+
+def test_variables_among_the_raw_arguments_are_variables() -> None:
+    raw = (
+        "--env",
+        "A=1=2",
+        "-e",
+        "B=two words",
+        "--env=C=",
+        "-eD=4",
+        "-e=E=5",
+        "--hostname",
+        "x",
+        "-e",
+        "PASSED",
+        "--env=ON",
+    )
+    spec = variables.lifted(ContainerSpec("i", "n", env={"A": "0", "F": "6"}, raw_args=raw))
+    assert spec.env == {"A": "1=2", "B": "two words", "C": "", "D": "4", "E": "5", "F": "6"}
+    assert spec.raw_args == ("--hostname", "x", "-e", "PASSED", "--env=ON")
+    assert variables.lifted(ContainerSpec("i", "n", raw_args=("--env",))).raw_args == ("--env",)
 
 
 @pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "https_proxy", "CONTAINER_HOST", "DOCKER_HOST", "with space"])

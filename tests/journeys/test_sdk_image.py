@@ -224,6 +224,8 @@ def test_facade_runs_any_image(tmp_path: Path) -> None:
     assert shown == b"4\n1234\n"
     with pytest.raises(NotFound):  # it was made for that one run
         client.networks.get(name)
+    with pytest.raises(ContainerError, match=r"status 135 \(bus error: /dev/shm is full.*--shm-size"):
+        client.containers.run("debian:bookworm-slim", ["sh", "-c", "kill -BUS $$"])
 
 
 def test_facade_of_a_running_container() -> None:

@@ -233,12 +233,12 @@ def test_nothing_secret_is_in_an_argument_list(
     monkeypatch.setenv("TESSERACT_TOKEN", "hunter2-token")
     key = "-----BEGIN KEY-----\nhunter2 'key'\n"
     options = ["--env", 'PASSWORD=hunter2 # ="', "--env", f"KEY={key}", "--env", "EMPTY="]
-    served = serve(tesseract_cli, image, "--engine-args", "--hostname adder", *options)
+    served = serve(tesseract_cli, image, "--engine-args", "--hostname adder -e MORE=hunter2", *options)
     assert "--hostname" in log.read_text()
     assert "hunter2" not in log.read_text()
     (container,) = json.loads(podman("inspect", served["container_name"]))
     env = dict(line.split("=", 1) for line in container["Config"]["Env"])
-    assert (env["PASSWORD"], env["KEY"], env["EMPTY"]) == ('hunter2 # ="', key, "")
+    assert (env["PASSWORD"], env["KEY"], env["EMPTY"], env["MORE"]) == ('hunter2 # ="', key, "", "hunter2")
     url = f"http://127.0.0.1:{served['containers'][0]['port']}/apply"
     assert call(url, INPUTS, Authorization="Bearer hunter2-token")["result"]["data"]["buffer"] == [4.0, 6.0]
     refused = tesseract_cli("serve", image, "--engine-args", "--hostname adder", "--env", f"LD_PRELOAD={key}")
