@@ -30,8 +30,8 @@ from tesseract.errors import DiskFull, EngineError, EngineUnavailable
 logger = logging.getLogger("tesseract.podman")
 
 IDLE_SECONDS = 60
-# Isolated, and without site: it imports four modules.
-_FRESH = [sys.executable, "-I", "-S", fresh.__file__] if sys.executable else []
+# Isolated, and without site: it imports four modules. Where Python is embedded, the executable is something else.
+_FRESH = [sys.executable, "-I", "-S", fresh.__file__] if Path(sys.executable).name.startswith("python") else []
 _START_SECONDS = 20.0
 
 
