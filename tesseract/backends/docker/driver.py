@@ -239,7 +239,7 @@ class DockerBackend(RestBackend):
         owner = identity(spec.user, self._is_rootless()).user
         if not wanted or owner in (None, "0:0"):
             return
-        known = self.volumes()
+        known, name = self.volumes(), f"{spec.name}-volume"
         for mount in wanted:
             if mount.source in known:
                 continue
@@ -247,10 +247,11 @@ class DockerBackend(RestBackend):
                 "Image": spec.image,
                 "Entrypoint": ["chown", owner, mount.target],
                 "User": "0:0",
-                "Labels": dict(spec.labels),
+                # One of them is the name, by which our own containers are known.
+                "Labels": {label: name if value == spec.name else value for label, value in spec.labels.items()},
                 "HostConfig": {"NetworkMode": "none", "Mounts": [render.mount_payload(mount)]},
             }
-            helper = self._post_create(f"{spec.name}-volume", payload, deadline)
+            helper = self._post_create(name, payload, deadline)
             try:
                 self._post(helper, "start", deadline)
                 self._exit_status(helper, deadline)
