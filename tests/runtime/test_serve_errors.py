@@ -47,9 +47,7 @@ def test_the_number_of_errors_is_bounded() -> None:
     assert len(detail({"inputs": {}, **dict.fromkeys(map(str, range(100)))})) == 100
 
 
-@pytest.mark.parametrize(
-    "key", ["k{}", "\ud800{}", '"\\{{}}{}', "k" * 50_000 + "{}"], ids=["short", "half", "quotes", "long"]
-)
+@pytest.mark.parametrize("key", ["k{}", '"\\{{}}{}', "k" * 50_000 + "{}"], ids=["short", "quotes", "long"])
 def test_thousands_of_errors_cost_little(key: str) -> None:
     given = {"inputs": {}, **{key.format(number): "x" * 1000 for number in range(5000 if len(key) < 100 else 1200)}}
     with pytest.raises(ValidationError) as caught:
@@ -63,7 +61,7 @@ def test_thousands_of_errors_cost_little(key: str) -> None:
     entries = json.loads(body)["detail"]
     assert len(entries) <= 101
     assert len(body) < 300_000
-    assert entries[0]["type"] in ("extra_forbidden", "string_unicode")
+    assert entries[0]["type"] == "extra_forbidden"
     assert entries[-1]["ctx"] == {"more": len(given) - len(entries)}
     if key == "k{}":
         assert peak < 2_000_000
