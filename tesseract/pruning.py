@@ -8,12 +8,17 @@ for item in pruning.find():
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
+import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from tesseract.backends.base import Backend
 from tesseract.backends.runtime_dir import runtime_dir
@@ -30,6 +35,9 @@ logger = logging.getLogger("tesseract")
 _MAPPING = re.compile(r"tesseract-mapping-[0-9a-f]{8}")
 _YOUNG = 600.0
 """Seconds for which a runtime directory is left alone: its container may be about to be made."""
+_TEMPORARY = re.compile(r"tesseract[_-](secrets|id|payload|runtime|upload|check|doctor)[_-].*")
+_OLD = 2 * 24 * 3600.0
+"""Seconds after which no command can be using its temporary files any more."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,8 @@ class Item:
     """Something to remove.
 
     Attributes:
-        kind: `build`, `image`, `container`, `network`, `runtime directory`, `build cache` or `input cache`.
+        kind: `build`, `image`, `container`, `network`, `runtime directory`, `temporary files`, `build cache` or
+            `input cache`.
         name: What it is called, or where it is.
         size: Bytes on disk; None where they cannot be told beforehand.
         remove: Removes it.
@@ -58,6 +67,7 @@ def find(backend: Backend | None = None) -> Iterator[Item]:
     for build in unfinished.find(engine):
         size = sum(map(size_of, build.directories))
         yield Item("build", build.mark, size, partial(unfinished.remove, build, engine))
+    yield from _temporary_files()
     if engine is not None:
         yield from _containers(engine)
         yield from _networks(engine)
@@ -75,6 +85,16 @@ def _engine() -> Backend | None:
     except EngineError as error:
         logger.warning("Only what needs no engine is looked for: %s", error)
         return None
+
+
+def _temporary_files() -> Iterator[Item]:
+    """What killed commands left below the temporary directory, their secrets among it."""
+    for path in sorted(Path(tempfile.gettempdir()).glob("tesseract*")):
+        with suppress(OSError):
+            facts = path.lstat()
+            ours = facts.st_uid == os.getuid() and stat.S_ISDIR(facts.st_mode) and _TEMPORARY.fullmatch(path.name)
+            if ours and time.time() - facts.st_mtime > _OLD:
+                yield Item("temporary files", str(path), buildcache.size(path), partial(shutil.rmtree, path))
 
 
 def _containers(engine: Backend) -> Iterator[Item]:

@@ -109,7 +109,7 @@ class RestBackend:
 
     def end_build(self, mark: str) -> None:
         """An engine that builds in its own process ends what its client has left."""
-        proc.end_groups(mark)
+        proc.end_groups(f".{mark}/id")  # the file for the image's id, in its command line
 
     def build_marks(self) -> set[str]:
         return set()

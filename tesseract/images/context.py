@@ -187,8 +187,10 @@ def _stage_settings(folder: Path, config: TesseractConfig) -> None:
 def _stage_source(folder: Path, project: Project, whole: bool) -> None:
     target = folder / SOURCE_DIR
     target.mkdir()
-    if whole or any(SOURCE_DIR in step for step in project.config.build_config.custom_build_steps or ()):
-        _copy(project.src_dir, target, PurePosixPath(), ignore.of_project(project.src_dir), folder)
+    wanted = any(SOURCE_DIR in step for step in project.config.build_config.custom_build_steps or ())
+    if whole or wanted:
+        rules = ignore.of_project(project.src_dir)
+        _copy(project.src_dir, target, PurePosixPath(), rules, folder, strict=wanted)
     shutil.copy2(project.api_file, target / API_FILE)
 
 
@@ -224,12 +226,20 @@ def _inside(path: Path, project: Project) -> PurePosixPath | None:
     return None
 
 
-def _copy(source: Path, target: Path, place: PurePosixPath, rules: ignore.Ignore | None, context: Path) -> None:
+def _copy(
+    source: Path,
+    target: Path,
+    place: PurePosixPath,
+    rules: ignore.Ignore | None,
+    context: Path,
+    strict: bool = True,
+) -> None:
     """Copy what the rules leave, and never the context into itself.
 
     Args:
         place: Where the source lies in the folder that the rules are for.
         rules: None copies everything.
+        strict: See `staging.copy`.
     """
     context = context.resolve()
 
@@ -241,7 +251,7 @@ def _copy(source: Path, target: Path, place: PurePosixPath, rules: ignore.Ignore
             return False
         return rules.prunes(place / path) if full.is_dir() else rules(place / path)
 
-    staging.copy(source, target, leave_out)
+    staging.copy(source, target, leave_out, strict)
     # Ignored folders that were looked through for what is taken back, and had nothing.
     for folder, _, _ in os.walk(target, topdown=False):
         relative = PurePosixPath(os.path.relpath(folder, target))

@@ -15,6 +15,7 @@ ALWAYS = (
     "**/.vscode",
     "**/.idea",
     "**/*.swp",
+    "**/.#*",
     "**/.DS_Store",
 )
 _FILES = (".containerignore", ".dockerignore")

@@ -30,21 +30,24 @@ _KINDS = (
 _LFS, _POINTER_SIZE = b"version https://git-lfs.github.com/spec/", 1024
 
 
-def copy(source: Path, target: Path, leave_out: Callable[[PurePosixPath], bool] | None = None) -> None:
+def copy(
+    source: Path, target: Path, leave_out: Callable[[PurePosixPath], bool] | None = None, strict: bool = True
+) -> None:
     """Copy a file or a folder; symlinks are followed, times and modes are kept.
 
     Args:
         source: What to copy.
         target: The copy; its parent folders are made.
         leave_out: Says of a path relative to `source` whether it is not wanted.
+        strict: What is no file is an error; else it is left out, with a warning.
 
     Raises: StagingError for what is no file: a link to nothing, a pipe, a socket, a device.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        _copy_folder(source, target, PurePosixPath(), leave_out or (lambda _: False), (source.resolve(),))
+        _copy_folder(source, target, PurePosixPath(), leave_out or (lambda _: False), (source.resolve(),), strict)
     else:
-        _copy_file(source, target)
+        _copy_file(source, target, strict)
 
 
 def _copy_folder(
@@ -53,6 +56,7 @@ def _copy_folder(
     relative: PurePosixPath,
     leave_out: Callable[[PurePosixPath], bool],
     above: tuple[Path, ...],
+    strict: bool,
 ) -> None:
     target.mkdir(exist_ok=True)
     for entry in sorted(source.iterdir()):
@@ -63,17 +67,21 @@ def _copy_folder(
             real = entry.resolve()
             if real in above:
                 raise StagingError(f"{entry} is a symbolic link to a folder that contains it. Remove it or ignore it.")
-            _copy_folder(entry, target / entry.name, inside, leave_out, (*above, real))
+            _copy_folder(entry, target / entry.name, inside, leave_out, (*above, real), strict)
         else:
-            _copy_file(entry, target / entry.name)
+            _copy_file(entry, target / entry.name, strict)
     shutil.copystat(source, target)
 
 
-def _copy_file(source: Path, target: Path) -> None:
+def _copy_file(source: Path, target: Path, strict: bool) -> None:
     """Copy a file; whatever is none is an error, because an image without it would miss it without a word."""
     kind = lacking(source)
     if kind:
-        raise StagingError(f"{source} cannot be copied into the image: {kind}, or leave it out by .containerignore.")
+        line = f"{source} cannot be copied into the image: {kind}, or leave it out by .containerignore."
+        if strict:
+            raise StagingError(line)
+        logger.warning("%s", line)
+        return
     shutil.copy2(source, target)
     if source.stat().st_size < _POINTER_SIZE and source.read_bytes().startswith(_LFS):
         logger.warning(

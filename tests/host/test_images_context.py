@@ -315,6 +315,9 @@ def test_what_is_no_file_is_an_error_and_what_stands_for_one_a_warning(
         (data / "odd").unlink()
     (source.parent / "context").rename(source.parent / "last")
     (source / "link").symlink_to("nowhere")
+    context(source, "", whole_source=True)  # nothing of it goes into the image
+    assert "link cannot be copied into the image" in caplog.text
+    (source.parent / "context").rename(source.parent / "whole")
     with pytest.raises(StagingError, match="link cannot be copied into the image"):
         context(source, "build_config: {package_data: [[link, data]]}")
 

@@ -76,13 +76,15 @@ def test_a_killed_build(tesseract_cli: Cli, base_image: str, places: dict[str, s
 
 
 def test_what_has_no_use_any_more(tesseract_cli: Cli, base_image: str, places: dict[str, str], tmp_path: Path) -> None:
-    """A runtime directory without a container; what builds have fetched. What is young or in use stays."""
+    """Runtime directories and temporary files of who is gone; what builds have fetched. What is young stays."""
     runtime = Path(os.environ["XDG_RUNTIME_DIR"], "tesseract")
     old, young = runtime / f"tesseract-{'a' * 12}", runtime / f"tesseract-{'b' * 12}"
     try:
-        for path in (old, young):
+        left_behind, working = (Path(places["TMPDIR"], f"tesseract_secrets_{name}") for name in "ab")
+        for path in (old, young, left_behind, working):
             path.mkdir()
         os.utime(old, (time.time() - 3600,) * 2)
+        os.utime(left_behind, (time.time() - 3 * 86400,) * 2)
         cache = Path(places["TMPDIR"], f"containers-build-{os.getuid()}/buildah-cache/a")
         cache.mkdir(parents=True)
         (cache / "wheel").write_bytes(bytes(1_000_000))
@@ -90,7 +92,8 @@ def test_what_has_no_use_any_more(tesseract_cli: Cli, base_image: str, places: d
         assert pruned.returncode == 0, pruned.stderr
         items = {item["kind"]: item for item in json.loads(pruned.stdout)}
         assert items["runtime directory"]["name"] == str(old)
+        assert items["temporary files"]["name"] == str(left_behind)
         assert items["build cache"]["size"] >= 1_000_000
-        assert (old.exists(), young.exists(), cache.exists()) == (False, True, False)
+        assert [path.exists() for path in (old, young, left_behind, working, cache)] == [False, True, False, True, False]
     finally:
         young.rmdir()

@@ -50,7 +50,7 @@ def build(command: Sequence[str], version: str, spec: BuildSpec, on_line: LineSi
 
 def end(command: Sequence[str], version: str, mark: str) -> None:
     """End the build with that mark, whose starter is gone, and remove what it was making."""
-    proc.end_groups(mark)
+    proc.end_groups(f"--secret=id={mark},")
     leftovers.remove(command, mark, {**os.environ, **build_environment(version)})
 
 

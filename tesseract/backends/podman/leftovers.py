@@ -59,7 +59,7 @@ def marks(command: Sequence[str]) -> set[str]:
     """Marks of the builds that left working containers in the store; none where it may not be read."""
     with suppress(EngineError, OSError, ValueError, LookupError):
         found = {mark for _, mark in _marked(_graph_root(command))}
-        return {mark for mark in found if not any(proc.leaders(mark))}
+        return {mark for mark in found if not any(proc.leaders(f"--secret=id={mark},"))}
     return set()
 
 
