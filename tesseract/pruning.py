@@ -94,7 +94,7 @@ def _temporary_files() -> Iterator[Item]:
             facts = path.lstat()
             ours = facts.st_uid == os.getuid() and stat.S_ISDIR(facts.st_mode) and _TEMPORARY.fullmatch(path.name)
             if ours and time.time() - facts.st_mtime > _OLD:
-                yield Item("temporary files", str(path), buildcache.size(path), partial(shutil.rmtree, path))
+                yield Item("temporary files", str(path), size_of(path), partial(shutil.rmtree, path))
 
 
 def _containers(engine: Backend) -> Iterator[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tesseract.cli import tables
@@ -62,6 +62,7 @@ def test_wide_characters_keep_the_columns_straight() -> None:
     assert found == ["Name      Version", "振り子    1", "pendulum  2"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text(max_size=30), min_size=3, max_size=3), min_size=1), st.integers(1, 100))
 def test_no_line_is_wider_than_the_terminal(rows: list[list[str]], edge: int) -> None:
     found, _ = tables.lines([["A", "B", "C"], *rows], edge, ("A", "B"), ("C",))
