@@ -5,19 +5,17 @@ Only the first line of a message has a prefix, the others are indented: no text 
 
 from __future__ import annotations
 
-import codecs
 import logging
 import os
 import shutil
 import sys
 import textwrap
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TextIO
 
-from tesseract_core.overwriting import Overwriting
+from tesseract_core.lines import Lines
 from tesseract_core.visible import visible, visible_lines
 
 from tesseract.tail import Tail
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tesseract")
 
-_LONGEST_LINE = 64 * 1024
 _SEVERAL = {"several": True}  # marks a record each of whose lines is a message
 
 _PREFIXES = {
@@ -102,40 +99,27 @@ class LineLog:
         self._end = Tail()
         self._level = level
         self._reword = reword
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._overwriting = Overwriting()
-        self._begun: list[str] = []  # pieces of a line without its end
-        self._length = 0
+        self._lines = Lines()
 
     def __call__(self, data: bytes) -> None:
         self.empty = False
-        self._split(self._overwriting.feed(data, time.monotonic()))
-
-    def _split(self, data: bytes) -> None:
-        self._end.feed(data)
-        lines, newline, rest = self._decoder.decode(data).rpartition("\n")
-        if newline or self._length > _LONGEST_LINE:
-            self._log("".join([*self._begun, lines]))
-            self._begun, self._length = [], 0
-        self._begun.append(rest)
-        self._length += len(rest)
+        self._log(self._lines.feed(data))
 
     def close(self) -> None:
         """Log a last line that has no end."""
-        self._split(self._overwriting.end())
-        if rest := "".join(self._begun):
-            self._log(rest)
-        self._begun, self._length = [], 0
+        self._log(self._lines.end())
 
     @property
     def text(self) -> str:
         """The last lines that came, reworded."""
-        return "\n".join(map(self._reword, self._end.text.split("\n")))
+        return self._end.text
 
-    def _log(self, lines: str) -> None:
-        if logger.isEnabledFor(self._level):
-            reworded = "\n".join([self._reword(line.rstrip("\r")) for line in lines.split("\n")])
-            logger.log(self._level, "%s", reworded, extra=_SEVERAL)
+    def _log(self, lines: list[str]) -> None:
+        if not lines:
+            return
+        text = "\n".join(map(self._reword, lines))
+        self._end.feed(f"{text}\n".encode(errors="replace"))
+        logger.log(self._level, "%s", text, extra=_SEVERAL)
 
 
 def set_up() -> None:

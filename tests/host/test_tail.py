@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from tesseract_core.client.logs import LineSplitter
 
 from tesseract import tail
 from tesseract.cli import console
@@ -60,11 +61,38 @@ def peak_of_logging(pieces: int, piece: bytes) -> int:
     return peak
 
 
-@pytest.mark.parametrize("piece", [b"a line of output\n" * 60, b"output without any end"])
+@pytest.mark.parametrize("piece", [b"a line of output\n" * 60, b"output without any end" * 100])
 def test_what_a_container_prints_is_not_collected(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty times as much output takes no more memory, hence no copies that grow with it."""
     monkeypatch.setattr(console.logger, "disabled", True)
     assert peak_of_logging(20_000, piece) < 1.5 * peak_of_logging(1_000, piece) + 1_000_000
+
+
+@pytest.mark.timeout(60)  # what is not linear takes hours
+@pytest.mark.parametrize("piece", [b"x", b"x\r", b"\r", b"y\n", b"\xff\r\n"])
+def test_streams_of_any_kind_are_split_in_linear_time(piece: bytes) -> None:
+    count = 0
+
+    def sink(line: str) -> None:
+        nonlocal count
+        count += 1
+
+    for size in (1, 10_000):
+        lines = LineSplitter(sink)
+        for _ in range(60_000 if size == 1 else 60):
+            lines.feed(piece * size)
+        lines.end()
+    assert count or not piece.strip()
+
+
+def test_a_line_without_end_comes_in_pieces() -> None:
+    seen: list[str] = []
+    lines = LineSplitter(seen.append)
+    for _ in range(300):
+        lines.feed(b"x" * 10_000)
+    lines.end()
+    assert len(seen) > 1
+    assert "".join(seen) == "x" * 3_000_000
 
 
 def test_each_line_of_a_container_has_its_prefix(capsys: pytest.CaptureFixture[str]) -> None:

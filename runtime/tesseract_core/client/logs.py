@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from tesseract_core.overwriting import Overwriting
+from tesseract_core.lines import Lines
 from tesseract_core.untrusted import Unfit, open_regular
 from tesseract_core.visible import visible, visible_lines
 
@@ -39,7 +37,7 @@ def sink_for(stream_logs: bool | LogSink) -> LogSink | None:
 
 
 class LineSplitter:
-    """Turns chunks of bytes into calls of a sink, one per line of text; of a progress bar about one a second.
+    """Turns chunks of bytes into calls of a sink, one per line. See `tesseract_core.lines`.
 
     Args:
         sink: Called per line, without the newline.
@@ -47,25 +45,17 @@ class LineSplitter:
 
     def __init__(self, sink: LogSink) -> None:
         self._sink = sink
-        self._rest = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._overwriting = Overwriting()
+        self._lines = Lines()
 
     def feed(self, chunk: bytes) -> None:
         """Take what has come; an empty chunk lets a progress bar that pauses be shown."""
-        self._split(self._overwriting.feed(chunk, time.monotonic()))
-
-    def _split(self, chunk: bytes) -> None:
-        *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
-        for line in lines:
+        for line in self._lines.feed(chunk):
             self._sink(line)
 
     def end(self) -> None:
         """Hand over what came after the last newline."""
-        self._split(self._overwriting.end())
-        if self._rest:
-            self._sink(self._rest)
-        self._rest = ""
+        for line in self._lines.end():
+            self._sink(line)
 
 
 class LogTail:
