@@ -120,7 +120,9 @@ def _images(engine: Backend) -> Iterator[Item]:
 
 
 def _runtime_directories(engine: Backend) -> Iterator[Item]:
-    names = {container.name for container in engine.containers(all=True)}
+    containers = engine.containers(all=True)
+    names = {container.name for container in containers}
+    names |= {Path(labels.of(container).get(labels.SOCKET, "")).parent.name for container in containers}
     for path in sorted(runtime_dir().iterdir()):
         ours = is_our_name(path.name) and path.is_dir() and not path.is_symlink()
         if ours and path.name not in names and time.time() - path.stat().st_mtime > _YOUNG:

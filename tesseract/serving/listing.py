@@ -86,7 +86,7 @@ def ended(backend: Backend | None = None) -> dict[str, str]:
     return {
         container.name: by_signal(container) or f"exited with status {container.exit_code}"
         for container in engine(backend).containers(all=True, labels=labels.mine())
-        if labels.is_tesseract(container) and container.exit_code is not None
+        if labels.is_mine(container) and labels.is_tesseract(container) and container.exit_code is not None
     }
 
 
@@ -95,5 +95,5 @@ def _user_name(uid: str | None) -> str:
         return ""
     try:
         return pwd.getpwuid(int(uid)).pw_name
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return uid

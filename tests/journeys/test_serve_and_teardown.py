@@ -245,6 +245,19 @@ def test_nothing_secret_is_in_an_argument_list(
     assert (refused.returncode, "LD_PRELOAD" in refused.stderr) == (1, True)
 
 
+def test_a_name_of_ones_own_choice(tesseract_cli: Cli, image: str) -> None:
+    served = serve(tesseract_cli, image, "--socket", "--engine-args", "--name own-choice")
+    assert served["container_name"] == "own-choice"
+    directory = Path(served["socket"]).parent
+    os.utime(directory, (0, 0))
+    pruned = tesseract_cli("prune", "--dry-run", "--format", "json")
+    assert pruned.returncode == 0, pruned.stderr
+    assert str(directory) not in pruned.stdout
+    assert tesseract_cli("teardown", "--all").returncode == 0
+    assert not directory.exists()
+    assert "own-choice" not in podman("ps", "-a", "--format", "{{.Names}}")
+
+
 def test_teardown_all_takes_stopped_ones_but_not_strangers(tesseract_cli: Cli, image: str) -> None:
     mine = serve(tesseract_cli, image)["container_name"]
     podman("stop", "-t0", mine)
