@@ -63,6 +63,11 @@ def test_what_cannot_be_undone_is_said() -> None:
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines() == expected
 
 
+def test_a_login_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fresh, "_login", lambda: 2**22 + 1)  # more than the kernel gives
+    assert fresh.held() == []
+
+
 def test_a_program_that_is_not_there() -> None:
     done = subprocess.run([*FRESH, "/no/such/program"], capture_output=True, text=True, check=False)
     assert done.stderr == "Error: '/no/such/program' could not be run: No such file or directory\n"

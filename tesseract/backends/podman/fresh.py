@@ -39,8 +39,13 @@ _Limit = tuple[int, int]  # soft, hard; -1: none
 def held() -> list[str]:
     """What of this process cannot be undone, in words: hard limits below those of a new login, and niceness."""
     login = _login()
-    if login is None or os.geteuid() == 0:
-        return []
+    if login is not None and os.geteuid() != 0:
+        with suppress(OSError):  # that process may have ended
+            return _held(login)
+    return []
+
+
+def _held(login: int) -> list[str]:
     lower = [_in_words(ours[1], name) for name, ours, theirs in _compared(login) if _less(ours[1], theirs[1])]
     idle = os.sched_getscheduler(0) == os.SCHED_IDLE != os.sched_getscheduler(login)
     return [
@@ -86,7 +91,11 @@ def _compared(login: int) -> list[tuple[str, _Limit, _Limit]]:
     import resource
 
     found = []
-    for line in _read(f"/proc/{login}/limits").splitlines():
+    try:
+        text = _read(f"/proc/{login}/limits")
+    except OSError:  # it may have ended
+        return []
+    for line in text.splitlines():
         name, values = line[:26].strip(), line[26:].split()
         if name in _LIMITS and hasattr(resource, _LIMITS[name][0]):
             soft, hard = (-1 if value == "unlimited" else int(value) for value in values[:2])
@@ -117,12 +126,16 @@ def _undo_scheduling(login: int) -> list[str]:
     try:
         if os.sched_getscheduler(0) != os.sched_getscheduler(login):
             os.sched_setscheduler(0, os.sched_getscheduler(login), os.sched_getparam(login))
-    except OSError:
+    except PermissionError:
         kept.append(_IDLE)
+    except OSError:  # no such call in this C library, or that process has ended
+        pass
     try:
         os.setpriority(os.PRIO_PROCESS, 0, _niceness(login))
-    except OSError:
+    except PermissionError:
         kept.append(f"nice {_niceness()}")
+    except OSError:
+        pass
     return kept
 
 
@@ -131,8 +144,10 @@ def _undo_oom(login: int) -> list[str]:
     try:
         with open(path, "w") as file:
             file.write(_read(f"/proc/{login}/oom_score_adj"))
-    except OSError:
+    except PermissionError:
         return [f"oom_score_adj {_read(path).strip()}"]
+    except OSError:
+        pass
     return []
 
 
