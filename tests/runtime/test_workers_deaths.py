@@ -67,7 +67,7 @@ def test_the_client_the_record_and_the_log_say_how_the_process_died(server: Serv
     assert answer.status == 503
     assert f"died ({words}" in answer.json["detail"]
     record = server.output / f"run_{how}/logs/run.json"
-    eventually(record.exists, "the run is recorded")
+    eventually(lambda: record.exists() and "reason" in record.read_text(), "the death is recorded")
     recorded = json.loads(record.read_text())
     assert recorded["status"] == "failed"
     assert recorded["endpoint"] == "apply"
@@ -209,6 +209,11 @@ def test_programs_that_it_starts_cannot_read_the_terminal(in_a_terminal: Served,
     answer = in_a_terminal.post("/apply", harm(how))
     assert answer.status == 200
     assert int(answer.json["text"]) > 0
+
+
+def test_user_code_leads_a_session_where_there_is_a_terminal(in_a_terminal: Served) -> None:
+    pid = in_a_terminal.post("/apply", harm("nothing")).json["pid"]
+    assert os.getsid(pid) == pid != os.getsid(in_a_terminal.process.pid)
 
 
 def test_importing_without_terminal(tmp_path: Path) -> None:
