@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _STATUSES = (301, 302, 303, 307, 308)
 # What another host may see of a request. Everything else that users configure may be a credential.
-_PLAIN_HEADERS = frozenset({"accept", "accept-encoding", "range", "user-agent"})
+_PLAIN_HEADERS = frozenset({"accept", "accept-encoding", "if-range", "range", "user-agent"})
 
 
 class RedirectRefused(ValueError):

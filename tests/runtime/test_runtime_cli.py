@@ -362,6 +362,7 @@ def test_help_of_an_endpoint_has_types_and_defaults(tmp_path: Path) -> None:
     from enum import Enum
     from typing import Annotated, Literal
 
+    import numpy as np
     from pydantic import BaseModel, Field
     from tesseract_core.runtime import Array, Differentiable, Float64, Int32
     from tesseract_core.runtime.cli.help import endpoint_help
@@ -384,6 +385,7 @@ def test_help_of_an_endpoint_has_types_and_defaults(tmp_path: Path) -> None:
         pair: tuple[int, ...] = ()
         stamp: float = Field(default_factory=lambda: 3.0)
         part: Part = Field(default_factory=Part)
+        large: Array[(None, None), Float64] = np.zeros((9, 9))
 
     class OutputSchema(BaseModel):
         y: Float64
@@ -405,5 +407,8 @@ def test_help_of_an_endpoint_has_types_and_defaults(tmp_path: Path) -> None:
         "pair (tuple[int, ...]) [default: ()]",
         "stamp (float) [default: made anew for each call]",
         "part (Part) [default: as below]",
+        "large (Array[(None, None), Float64]) [default: array([[0., 0., 0., 0., 0., 0., 0., 0., 0.], "
+        + "[0., 0., 0., 0., 0., 0., 0., 0., 0.], " * 4
+        + "[0.…]",
     ):
         assert f"    {line}\n" in text, line

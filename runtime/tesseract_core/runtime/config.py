@@ -141,7 +141,7 @@ class RuntimeConfig(BaseModel):
         (), description="Directories besides input_path that a request may name (binref buffers, LazySequence)"
     )
     allowed_url_prefixes: Names = Field(
-        (), description="URLs, and all below them, that a request may make the runtime fetch ('*': any)"
+        (), description="URLs, and all below them, that a request may make the runtime fetch ('*': any of http)"
     )
     max_body_size: NonNegativeInt = Field(
         0, description="Largest request body in bytes (0: 4 GiB, or half of the memory limit)"

@@ -1,7 +1,8 @@
 """One syntax for hosts and URLs that an operator allows.
 
 A host is `NAME`, `*.DOMAIN` (each name below it) or `*`. A URL is `[SCHEME://]HOST[:PORT][/PATH]`, where the scheme is
-http unless given and the port may be `*`, and stands for itself and all that is below it; `*` is every URL.
+http unless given and the port may be `*`, and stands for itself and all that is below it. `*` is every URL of http and
+https: other schemes may mean this very machine (`file:`), and are named.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ def below(url: str, patterns: Iterable[str]) -> bool:
     """Whether a URL is one of `patterns`, or below one.
 
     "http://data" covers http://data/x, and neither http://database/ nor http://data@elsewhere/. Nothing that climbs
-    (`..`) or that two libraries might read in two ways is below anything but `*`.
+    (`..`) or that two libraries might read in two ways is below anything.
     """
-    patterns = tuple(patterns)
-    if "*" in patterns:
-        return True
     wanted = _parsed(url)
     if wanted is None or ".." in unquote(url).replace("\\", "/").split("/"):
         return False
-    return any(_covers(pattern, wanted) for text in patterns if (pattern := _parsed(text)) is not None)
+    return any(
+        wanted.scheme in _PORTS if text == "*" else (pattern := _parsed(text)) is not None and _covers(pattern, wanted)
+        for text in patterns
+    )
 
 
 def _covers(pattern: _Url, url: _Url) -> bool:

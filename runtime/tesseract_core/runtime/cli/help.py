@@ -15,6 +15,8 @@ from typing_extensions import TypeAliasType
 from tesseract_core.runtime.core import get_input_schema, get_output_schema
 from tesseract_core.runtime.schema_types import PydanticArrayAnnotation, is_differentiable
 
+_LONGEST = 200  # characters of a default
+
 
 def endpoint_help(function: Callable[..., Any], command: str) -> str:
     """The help text of an endpoint's command; `function` as made by `create_endpoints`."""
@@ -85,7 +87,8 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return ""
     if info.default_factory is None:
-        return f" [default: {info.default!r}]"
+        text = " ".join(repr(info.default).split())  # an array's has many lines
+        return f" [default: {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}]"
     if info.default_factory in (list, dict, set, tuple, frozenset):
         return f" [default: {info.default_factory()!r}]"
     if isinstance(info.default_factory, type) and issubclass(info.default_factory, BaseModel):
