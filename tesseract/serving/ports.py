@@ -74,7 +74,7 @@ def free_port(host_ip: str) -> int:
 def get_free_port(within_range: tuple[int, int] = (49152, 65535), exclude: Collection[int] = ()) -> int:
     """A port of loopback that is free right now.
 
-    Whoever wants to serve on it needs none: without a port, `serve` has the engine choose, and nobody comes in between.
+    To serve, none is needed: without a port, `serve` has the engine choose, and nobody comes in between.
 
     Args:
         within_range: First and last port to choose from.

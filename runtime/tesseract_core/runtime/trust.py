@@ -1,8 +1,8 @@
 """What a payload may make the runtime read: files, URLs and other Tesseracts.
 
-Whoever types a command line or calls from Python could read those places anyway: everything is open to them. A request
-that a server answers is not theirs, nor is a payload that was fetched from a URL: for these everything is closed but
-the input path and what the operator names. Directories and URLs that the operator names bind everyone.
+The user of a command line or of Python could read those places anyway: everything is open. A request to a server comes
+from somebody else, and so does a payload that was fetched from a URL: for these everything is closed but the input path
+and what the operator names. Directories and URLs that the operator names bind everyone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Arrays in files: references `<path>[:<offset>[:<compressed_size>]]`, read with confinement, written by appending.
 
 What a reference in a payload may name says `trust`: files below the input path, or below a directory that the operator
-allowed, symbolic links followed; URLs that the operator allowed; anything for the operator himself.
+allowed, symbolic links followed; URLs that the operator allowed; anything where the operator is the caller.
 """
 
 from __future__ import annotations
