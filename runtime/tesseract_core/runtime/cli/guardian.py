@@ -35,7 +35,7 @@ def continue_in_child(endpoint: str) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_FORWARDED, signal.SIGCHLD))
     pid = os.fork()
     if pid == 0:
-        from tesseract_core.runtime.serve.processes import die_with_parent
+        from tesseract_core.runtime.parent import die_with_parent
 
         die_with_parent(parent)
         lend(pipe)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import logging
 import os
@@ -18,19 +17,9 @@ from typing import NoReturn
 
 from tesseract_core.endings import describe_status
 from tesseract_core.runtime.ended import as_shells_count
+from tesseract_core.runtime.parent import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` dies, however that happens.
-
-    The kernel watches the *thread* that forked, so that must have been the parent's main thread.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
 
 
 def default_signals() -> None:
