@@ -135,7 +135,7 @@ def _build_cache(engine: Backend) -> Iterator[Item]:
         if buildcache.in_use():
             logger.info("A build is going on: its cache (%s) stays", directory)
         else:
-            yield Item("build cache", str(directory), size_of(directory), partial(buildcache.empty, directory))
+            yield Item("build cache", str(directory), size_of(directory), engine.clear_build_cache)
 
 
 def _inputs(engine: Backend) -> Iterator[Item]:

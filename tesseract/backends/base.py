@@ -59,6 +59,9 @@ class Backend(Protocol):
     def build_cache(self) -> Path | None:
         """Where packages are that builds have fetched, if that is a directory of the caller's on this machine."""
 
+    def clear_build_cache(self) -> None:
+        """Remove what is in `build_cache()`; the caller knows that no build is going on."""
+
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         """Look an image up by id or (partial) name, locally. Raises: ImageNotFound.
 

@@ -117,6 +117,9 @@ class RestBackend:
     def build_cache(self) -> Path | None:
         return None
 
+    def clear_build_cache(self) -> None:
+        pass
+
     def unnamed_images(self, label: Mapping[str, str]) -> list[str]:
         filters = {**(label_filter(label) or {}), "dangling": ["true"]}
         return [entry["Id"] for entry in self.api.request("GET", "/images/json", params={"filters": filters}) or ()]

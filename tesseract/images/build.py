@@ -50,6 +50,7 @@ def build(
         StagingError: A local dependency or package data is missing.
         BuildError: The engine's build failed; carries its log.
     """
+    buildcache.limit()  # a malformed one is told before, not after
     project = projects.load(request.src_dir, request.config_override)
     tags = image_tags(project.config, request.tag)
     secrets = credentials.build_secrets(project.config, request.secrets)

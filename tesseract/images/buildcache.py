@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-from pathlib import Path
 
-from tesseract import proc
 from tesseract.backends.base import Backend
 from tesseract.disk import size_of
-from tesseract.errors import EngineError, InvalidValue
+from tesseract.errors import InvalidValue
 from tesseract.images import unfinished
 
 logger = logging.getLogger("tesseract")
@@ -33,16 +30,6 @@ def in_use(mark: str = "") -> bool:
     return bool(unfinished.going_on() - {mark})
 
 
-def empty(directory: Path) -> None:
-    """Remove the cache, with files in it that belong to users of containers."""
-    shutil.rmtree(directory, ignore_errors=True)
-    if directory.exists() and shutil.which("podman"):
-        try:
-            proc.run(["podman", "unshare", "rm", "-rf", str(directory)], timeout=600)
-        except EngineError as error:
-            logger.debug("%s", error)
-
-
 def bound(engine: Backend, mark: str) -> None:
     """Empty the cache if it has grown too large and no other build than the one with `mark` uses it."""
     directory = engine.build_cache()
@@ -51,4 +38,4 @@ def bound(engine: Backend, mark: str) -> None:
     taken = size_of(directory)
     if taken > limit():
         logger.info("The cache of fetched packages (%s) has grown to %.1f GB and is emptied", directory, taken / 1e9)
-        empty(directory)
+        engine.clear_build_cache()

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from support.builds import podman, write_project
 
+from tesseract.backends.select import get_backend
+from tesseract.images import buildcache, unfinished
+
 pytestmark = [pytest.mark.needs_engine("podman"), pytest.mark.timeout(600), pytest.mark.usefixtures("shared_layers")]
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -73,6 +76,26 @@ def test_a_killed_build(tesseract_cli: Cli, base_image: str, places: dict[str, s
     assert tesseract_cli("build", failing, env=places).returncode == 1
     assert left(places) == []
     assert working_containers() == before
+
+
+def test_what_builds_fetch_is_bounded(places: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emptied when it is too large, unless another build may be reading it."""
+    for name, value in places.items():
+        monkeypatch.setenv(name, value)
+    backend = get_backend("podman")
+    cache = backend.build_cache()
+    assert cache is not None
+    (cache / "a").mkdir(parents=True)
+    (cache / "a/wheel").write_bytes(bytes(1_000_000))
+    with unfinished.begun() as ours:
+        monkeypatch.setenv("TESSERACT_BUILD_CACHE_LIMIT", "2000000")
+        buildcache.bound(backend, ours)
+        monkeypatch.setenv("TESSERACT_BUILD_CACHE_LIMIT", "1000")
+        with unfinished.begun():
+            buildcache.bound(backend, ours)
+        assert cache.exists()
+        buildcache.bound(backend, ours)
+    assert list(cache.parent.iterdir()) == []
 
 
 def test_what_has_no_use_any_more(tesseract_cli: Cli, base_image: str, places: dict[str, str], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -84,6 +85,17 @@ def cache_mounts(version: str, environ: Mapping[str, str] = os.environ) -> Path:
     """The directory of the cache mounts: packages that builds have fetched."""
     name = f"buildah-cache-{os.getuid()}" if _separates_users(version) else "buildah-cache"
     return scratch(version, environ) / name
+
+
+def clear_cache_mounts(command: Sequence[str], version: str) -> None:
+    """Remove the cache mounts, files of users of containers included. A build that begins meanwhile makes new ones."""
+    place = cache_mounts(version)
+    if place.is_dir():
+        place.rename(place.with_name(f"{place.name}-old-{secrets.token_hex(4)}"))
+    for old in place.parent.glob(f"{place.name}-old-*"):
+        shutil.rmtree(old, ignore_errors=True)
+        if old.exists() and command:
+            proc.run([*command, "unshare", "rm", "-rf", str(old)], timeout=600)
 
 
 def _separates_users(version: str) -> bool:

@@ -110,6 +110,10 @@ class PodmanBackend(RestBackend):
     def build_cache(self) -> Path | None:
         return builds.cache_mounts(self.info().version) if self._local() else None
 
+    def clear_build_cache(self) -> None:
+        if self._local():
+            builds.clear_cache_mounts(self.endpoint.command, self.info().version)
+
     def image(self, reference: str, deadline: Deadline | None = None, sizes: bool = True) -> ImageInfo:
         return store.image(self.api, reference, deadline, sizes)
 
