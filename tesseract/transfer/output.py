@@ -108,7 +108,7 @@ class Output:
             match line:
                 case [str(name), int(size), int(mtime)]:
                     output._sent[name] = size, mtime
-                case _:  # whoever wrote it was killed; that file is sent again
+                case _:  # its writer was killed; that file is sent again
                     pass
         return output
 
