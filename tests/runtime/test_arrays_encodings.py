@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from tesseract_core.runtime import Array, Bool, Float32, Float64, Int8, file_interactions
+from tesseract_core import framing
+from tesseract_core.runtime import Array, Bool, Float32, Float64, Int8, Int64, file_interactions
 from tesseract_core.runtime.array_encoding import DTYPES, decode_array, encode_array, parse_binref
 from tesseract_core.runtime.config import override_config, update_config
 from tesseract_core.runtime.file_interactions import output_to_bytes
@@ -91,6 +92,15 @@ def test_results_equal_what_pydantic_writes(array: np.ndarray, compression: str 
     assert json.loads(output_to_bytes(model, name, compression=compression)) == json.loads(
         model.model_dump_json(context=context)
     )
+
+
+@pytest.mark.parametrize("encoding", ["json", "base64", "binary"])
+def test_what_is_no_number_is_not_written_as_an_array(encoding: str) -> None:
+    class Model(BaseModel):
+        number: Array[(None,), Int64] | int
+
+    context = {"array_encoding": encoding, "buffers": framing.Buffers()}
+    assert Model(number=2**64).model_dump(mode="json", context=context) == {"number": 2**64}
 
 
 class TestExamplesOfTheContract:

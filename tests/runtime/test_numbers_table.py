@@ -367,6 +367,30 @@ def test_an_array_is_no_number(server: Served, in_process: Tesseract, value: np.
             tesseract.apply({"cases": [{"number": value}]})
 
 
+@pytest.mark.parametrize("value", [np.float64(3), np.ones(2)], ids=["scalar", "array"])
+def test_an_array_is_no_model(server: Served, in_process: Tesseract, value: Any) -> None:
+    for tesseract in (in_process, Tesseract.from_url(server.url)):
+        with pytest.raises(ValidationError, match="should be a valid dictionary"):
+            tesseract.apply({"cases": [{"inner": value}]})
+    item = {"cases": [{"inner": 5}]}
+    (error,) = server.post("/apply", {"inputs": item}).json["detail"]
+    assert (error["type"], error["loc"]) == ("model_attributes_type", ["body", "inputs", "cases", 0, "inner"])
+
+
+@pytest.mark.parametrize("value", [bytearray(b"ab"), memoryview(b"ab"), np.bytes_(b"ab")], ids=type)
+def test_bytes_of_any_kind_are_bytes(server: Served, in_process: Tesseract, value: Any) -> None:
+    for tesseract in (in_process, Tesseract.from_url(server.url)):
+        assert "raw=bytes(b'ab')" in tesseract.apply({"cases": [{"raw": value}]})["seen"][0]
+        assert "ab" in tesseract.apply({"cases": [{"anything": value}]})["seen"][0]
+
+
+@pytest.mark.parametrize("value", [np.ma.array([1.0, 2.0], mask=[False, True]), np.ma.masked], ids=["array", "item"])
+def test_a_lost_mask_is_said(server: Served, in_process: Tesseract, value: Any) -> None:
+    for tesseract in (in_process, Tesseract.from_url(server.url)):
+        with pytest.warns(UserWarning, match="loses its mask"):
+            tesseract.apply({"cases": [{"any_array": value}]})
+
+
 def test_models_of_the_user_are_inputs(server: Served, in_process: Tesseract) -> None:
     case = api.Case(inner=api.Inner(n=3, dt=math.inf), f64s=np.ones(2), ratio=api.Ratio(0.5))
     url = Tesseract.from_url(server.url)

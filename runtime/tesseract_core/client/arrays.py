@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tesseract_core.masked import warn_of_masked
+
 # What the array types of the contract can hold: booleans, (unsigned) integers, floats, complex numbers.
 _NUMERIC_KINDS = "biufc"
 _WIDEST = {"f": "float64", "c": "complex128"}
@@ -27,6 +29,7 @@ def to_numpy(value: Any) -> np.ndarray:
             if hasattr(value, to_host):
                 value = getattr(value, to_host)()
                 break
+    warn_of_masked(value)
     array = np.asarray(value, order="C")
     if array.dtype.kind not in _NUMERIC_KINDS:
         raise ValueError(f"Cannot send an array of dtype {array.dtype}; convert it to a NumPy number type first")

@@ -167,7 +167,9 @@ def _snapshot(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 def _own_arrays(node: Any) -> Any:
     """The payload with copies of its arrays, so that user code which works in place never touches the caller's."""
     if node is None or isinstance(node, str | bytes):
-        return str.__str__(node) if isinstance(node, np.str_) else node
+        return node.item() if isinstance(node, np.character) else node
+    if isinstance(node, bytearray | memoryview):
+        return bytes(node)  # as by URL: text, no list of numbers
     if isinstance(node, Mapping):
         return {key: _own_arrays(value) for key, value in node.items()}
     if isinstance(node, np.ndarray):

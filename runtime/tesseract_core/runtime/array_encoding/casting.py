@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tesseract_core.masked import warn_of_masked
 from tesseract_core.runtime.array_encoding import errors
 from tesseract_core.runtime.array_encoding.allowance import take
 from tesseract_core.runtime.array_encoding.dtypes import DTYPES, AnyShape, castable
 
-_NUMERIC_KINDS = "biufc"
+NUMERIC_KINDS = "biufc"
 # np.asarray of these makes an array that nobody else holds.
 _PLAIN = (list, tuple, bool, int, float, complex)
 
@@ -77,8 +78,9 @@ def to_numeric(value: Any, dtype: str | None = None) -> np.ndarray:
             return exact_integers(items, dtype)
         if kind == "O" and all(type(item) in (int, float) for item in items.flat):
             return _as_floats(items, dtype)
-    if array.dtype.kind not in _NUMERIC_KINDS:
+    if array.dtype.kind not in NUMERIC_KINDS:
         raise errors.non_numeric()
+    warn_of_masked(value)
     return array
 
 

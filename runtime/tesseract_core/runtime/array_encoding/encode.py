@@ -12,6 +12,7 @@ import pybase64
 
 from tesseract_core import framing
 from tesseract_core.runtime.array_encoding.binref import write_binref
+from tesseract_core.runtime.array_encoding.casting import NUMERIC_KINDS
 from tesseract_core.runtime.array_encoding.decode import BUFFERS
 from tesseract_core.runtime.array_encoding.dtypes import castable
 from tesseract_core.runtime.array_encoding.opaque import is_opaque, to_host
@@ -26,6 +27,9 @@ def encode_array(value: Any, context: MutableMapping[str, Any], dtype: str | Non
         context: `array_encoding` (`json`, the default, `base64`, `binref` or `binary`), `compression` (None or `lz4`),
             for `binref` also `base_dir`, `binref_dir` and `max_file_size`, for `binary` also `buffers`, which collects.
         dtype: Declared dtype, for values that have none of their own.
+
+    Raises:
+        TypeError: `value` holds something else than numbers. In a union, pydantic then tries the next type.
     """
     encoding = context.get("array_encoding", "json")
     if is_opaque(value):
@@ -35,6 +39,8 @@ def encode_array(value: Any, context: MutableMapping[str, Any], dtype: str | Non
             warnings.warn(f"loading an array from a file to send it as {encoding}", RuntimeWarning, stacklevel=2)
         value = to_host(value)
     array = np.asarray(value, order="C")
+    if array.dtype.kind not in NUMERIC_KINDS:  # of Python objects the bytes are addresses
+        raise TypeError(f"an array of dtype {array.dtype} holds no numbers that could be sent")
     if dtype is not None and not hasattr(value, "dtype") and castable(array.dtype.name, dtype):
         array = array.astype(dtype)
     if array.dtype.byteorder == ">":

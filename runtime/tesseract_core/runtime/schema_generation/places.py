@@ -68,7 +68,7 @@ class Place:
     # What happens to a value
 
     def _number(self, value: Any) -> Any:
-        if self._json:
+        if self._json or isinstance(value, np.character):
             return value.tolist()
         if value.ndim:
             # No number. NumPy 1 would make one of an array with a single element, and pydantic would take it.

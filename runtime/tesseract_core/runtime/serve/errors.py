@@ -20,6 +20,10 @@ MAX_MESSAGE = 4096
 MAX_ERRORS = 100
 MANY_ERRORS = 10 * MAX_ERRORS
 MAX_ERRORS_TEXT = 1024 * MAX_ERRORS
+# The error that clients know for something that is no object. pydantic's option `from_attributes` has these words, but
+# would also fill a model from the attributes of an array.
+_NO_MODEL = "Input should be a valid dictionary or instance of "
+_NO_OBJECT = ("model_attributes_type", "Input should be a valid dictionary or object to extract fields from")
 
 
 def detail(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
@@ -55,6 +59,9 @@ def validation_error(error: ValidationError) -> Reply:
     """
     entries = []
     for item in _first(error):
+        if item["type"] == "model_type" and item["msg"].startswith(_NO_MODEL):
+            kind, message = _NO_OBJECT
+            item = {"type": kind, "loc": item["loc"], "msg": message, "input": item.get("input")}
         entry: dict[str, Any] = {
             "type": item["type"],
             "loc": ["body", *map(_short, item["loc"])],

@@ -113,8 +113,7 @@ class Handler:
 
     def _validate(self, head: RequestHead, data: Any, context: dict[str, Any]) -> BaseModel:
         try:
-            # `from_attributes` only makes the error for a non-object the one that clients know.
-            return self._schemas[head.endpoint].model_validate(data, from_attributes=True, context=context)
+            return self._schemas[head.endpoint].model_validate(data, context=context)
         except ValidationError as error:
             raise _Refused(errors.validation_error(error)) from None
 
