@@ -51,7 +51,7 @@ def test_assays(foreign: Callable[..., Foreign]) -> None:
         pytest.approx(AMPLITUDE, rel=1e-9),
     )
 
-    config = {"SETTING": ["/mnt/testdata"]}
+    config = {"binref_roots": ["/mnt/testdata"]}
     with Tesseract.from_image(assays.name, volumes=[volume], runtime_config=config) as t:
         assert float(t.apply({**inputs, "keep": 2})["rate"]) == pytest.approx(RATE, rel=1e-9)
         jacobian = t.jacobian(inputs, ["background"], ["rate", "amplitude"])
