@@ -77,6 +77,8 @@ def test_posterior(foreign: Callable[..., Foreign]) -> None:
         jacobian = t.jacobian(inputs(point), ["log_sigma"], ["log_posterior", "residuals"])
         assert float(jacobian["log_posterior"]["log_sigma"]) == pytest.approx(gradient(point)[4], rel=1e-5)
         assert not jacobian["residuals"]["log_sigma"].any()
+        abstract = {"weights": {"shape": [4], "dtype": "float64"}, "log_sigma": {"shape": [], "dtype": "float64"}}
+        assert t.abstract_eval(abstract)["residuals"] == {"shape": [48], "dtype": "float64"}
         ours, theirs = chain(served_density, served_gradient), chain(density, gradient)
     assert len(np.unique(theirs[:, 0])) > 3  # the chain moves
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)

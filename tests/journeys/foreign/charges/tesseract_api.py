@@ -59,8 +59,9 @@ class InputSchema(BaseModel):
 
     @model_validator(mode="after")
     def one_charge_each(self) -> "InputSchema":
-        if len(self.positions) != len(self.charges):
-            raise ValueError(f"{len(self.positions)} positions, but {len(self.charges)} charges")
+        positions, charges = self.positions.shape[0], self.charges.shape[0]  # arrays, or their shapes in abstract_eval
+        if positions != charges:
+            raise ValueError(f"{positions} positions, but {charges} charges")
         return self
 
 

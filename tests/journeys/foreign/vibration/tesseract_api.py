@@ -19,11 +19,12 @@ class InputSchema(BaseModel):
 
     @model_validator(mode="after")
     def sizes_fit(self) -> "InputSchema":
-        if len(self.stiffness) != len(self.masses) + 1:
-            raise ValueError(f"{len(self.masses)} masses hang between {len(self.masses) + 1} springs")
-        if self.modes > len(self.masses):
-            raise ValueError(f"{len(self.masses)} masses have no {self.modes} modes")
-        if np.any(self.masses <= 0):
+        springs, masses = self.stiffness.shape[0], self.masses.shape[0]  # arrays, or their shapes in abstract_eval
+        if springs != masses + 1:
+            raise ValueError(f"{masses} masses hang between {masses + 1} springs")
+        if self.modes > masses:
+            raise ValueError(f"{masses} masses have no {self.modes} modes")
+        if isinstance(self.masses, np.ndarray) and np.any(self.masses <= 0):
             raise ValueError("a mass must be above 0")
         return self
 
