@@ -72,6 +72,9 @@ def test_same_helpers(foreign: Callable[..., Foreign], tmp_path: Path) -> None:
         jacobian = first.jacobian(BEAM, ["load"], ["deflection", "moment"])
         np.testing.assert_allclose(jacobian["deflection"]["load"], to_deflection, rtol=1e-9)
         np.testing.assert_allclose(jacobian["moment"]["load"], to_moment, rtol=1e-9)
+        shapes = {name: {"shape": list(STRING[name].shape), "dtype": "float64"} for name in ("stiffness", "masses")}
+        abstract = second.abstract_eval({**shapes, "modes": 2})
+        assert abstract == {"frequencies": {"shape": [2], "dtype": "float64"}, "helper": "vibration"}
         vjp = second.vector_jacobian_product(
             STRING, ["stiffness"], ["frequencies"], {"frequencies": np.array([1.0, -2.0])}
         )

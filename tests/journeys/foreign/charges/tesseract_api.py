@@ -94,5 +94,5 @@ def vector_jacobian_product(
     return {name: cotangent_vector["energy"] * found[name] for name in vjp_inputs}
 
 
-def abstract_eval(abstract_inputs: Any) -> dict[str, ShapeDType]:
-    return {"energy": ShapeDType(shape=(), dtype="float64")}
+def abstract_eval(abstract_inputs: Any) -> dict[str, Any]:
+    return {"energy": ShapeDType(shape=(), dtype="float64"), "compiled": True}
