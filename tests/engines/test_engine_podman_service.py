@@ -156,11 +156,13 @@ def test_it_ends_with_nobody_to_serve(endpoint: Endpoint, monkeypatch: pytest.Mo
     monkeypatch.setattr("tesseract.backends.podman.service.IDLE_SECONDS", 1)
     backend = PodmanBackend(endpoint)
     backend.images()
+    (ended,) = _pids(endpoint)
     end = time.monotonic() + 30
     while _pids(endpoint) and time.monotonic() < end:
         time.sleep(0.1)
     assert _pids(endpoint) == []
     assert backend.images() is not None
+    assert not Path(f"/proc/{ended}").exists(), "a program that runs for long keeps a zombie of each"
 
 
 def test_container_host_that_does_not_answer(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def _start(endpoint: Endpoint, path: Path, timeout: float) -> str:
         with log.open("wb") as output:
             argv = service_command(endpoint, _own_cdi_dir(endpoint))
             process = proc.spawn_detached([*_FRESH, *argv], output)
-        _started.append(process)
+        _started[:] = [*(earlier for earlier in _started if earlier.poll() is None), process]
         while time.monotonic() < deadline:
             if path.exists():
                 _hand_over(endpoint, path)
