@@ -264,3 +264,39 @@ def test_steps_of_scalars_are_not_rounded_to_half_precision(value: Any) -> None:
     for inputs in (Scalar(x=value), Scalar.model_construct(x=value)):
         slope = finite_difference_jacobian(square, inputs, {"x"}, {"y"}, eps=1e-3)["y"]["x"]
         np.testing.assert_allclose(slope, 2.4691356, rtol=1e-7)
+
+
+class Single(BaseModel):
+    f: Differentiable[Float32]
+    v: Differentiable[Array[(None,), Float32]] = []
+
+
+def linear(inputs: Single) -> Scalar:
+    return Scalar(x=3.0 * float(inputs.f) + 2.0 * float(np.sum(inputs.v, dtype="float64")))
+
+
+@pytest.mark.parametrize("algorithm", ["central", "forward"])
+def test_directions_use_the_step_that_was_really_taken(algorithm: Any) -> None:
+    def product(path: str, **inputs: Any) -> float:
+        given = Single(**{"f": 1.2345678, **inputs})
+        tangent = {path: np.ones_like(getattr(given, path))}
+        return float(finite_difference_jvp(linear, given, {path}, {"x"}, tangent, eps=1e-3, algorithm=algorithm)["x"])
+
+    assert product("f") == pytest.approx(3.0, rel=1e-9)
+    assert product("v", v=[1000.0]) == pytest.approx(2.0, rel=1e-9)
+    with pytest.warns(RuntimeWarning, match=r"eps=0\.001 is little more than the rounding of v, which is float32"):
+        product("v", v=[1000.0, 1.0])
+    with pytest.raises(ValueError, match="lost in rounding: v is float32"):
+        product("v", v=[1e6])
+
+
+def test_lost_random_steps_are_errors() -> None:
+    inputs = Single(f=0.0, v=np.linspace(500, 1000, 30))
+    with pytest.raises(ValueError, match="lost in rounding: v is float32"):
+        finite_difference_vjp(linear, inputs, {"v"}, {"x"}, {"x": 1.0}, algorithm="stochastic", eps=1e-6)
+
+
+@pytest.mark.parametrize("eps", [float("inf"), float("nan"), 0.0])
+def test_steps_are_positive_and_finite(eps: float) -> None:
+    with pytest.raises(ValueError, match="eps must be positive and finite"):
+        finite_difference_jacobian(linear, Single(f=1.0), {"f"}, {"x"}, eps=eps)

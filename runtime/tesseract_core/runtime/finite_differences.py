@@ -11,6 +11,7 @@ elements move by ±e at once, J_ij is the mean over samples of (f_i(x+eD) - f_i(
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal, TypeVar, get_args
 
@@ -24,6 +25,7 @@ Algorithm = Literal["central", "forward", "stochastic"]
 Array = NDArray[np.float64]
 Index = tuple[int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+_MAX_TURN = 0.01
 
 
 def finite_difference_jacobian(
@@ -100,20 +102,18 @@ def finite_difference_jvp(
         `{output path: float64 array of the output's shape}`.
 
     Raises:
-        ValueError: Unknown algorithm; `eps` not positive or not naming exactly `jvp_inputs`.
+        ValueError: Unknown algorithm; `eps` not positive, not naming exactly `jvp_inputs`, or lost in rounding.
+
+    Warns:
+        RuntimeWarning: In the dtype of an input, rounding turns the direction by more than 1 %.
     """
     problem = FiniteDifferences(apply_fn, inputs, jvp_inputs, jvp_outputs, algorithm, eps)
     tangents = {path: _as_float64(tangent_vector[path], path) for path in problem.paths}
     base = problem.evaluate({}) if algorithm == "forward" else None
     product: dict[str, Array] = {}
     for step in sorted(set(problem.eps.values())):
-        moving = [path for path in problem.paths if problem.eps[path] == step]
-        ahead = problem.evaluate({path: problem.start[path] + step * tangents[path] for path in moving})
-        if base is None:
-            behind = problem.evaluate({path: problem.start[path] - step * tangents[path] for path in moving})
-            parts = {out: (ahead[out] - behind[out]) / (2 * step) for out in problem.outputs}
-        else:
-            parts = {out: (ahead[out] - base[out]) / step for out in problem.outputs}
+        along = {path: tangents[path] for path in problem.paths if problem.eps[path] == step}
+        parts = problem.directional_difference(along, step, base)
         product = {out: product[out] + part if out in product else part for out, part in parts.items()}
     return product
 
@@ -272,13 +272,55 @@ class FiniteDifferences:
     def _one_moved(self, path: str, index: Index, step: float) -> tuple[dict[str, Array], np.float64]:
         values = self.start[path].copy()
         values[index] += step
-        # The step that counts is the one that survives the field's dtype.
-        seen = values[index].astype(self.dtype[path]).astype(np.float64)
+        seen = self._seen(path, values[index])
         if seen == self.start[path][index]:
-            raise ValueError(
-                f"eps={abs(step)} is lost in rounding: {path} is {self.dtype[path]} with value {seen}; use a larger eps"
-            )
+            raise self._lost(path, step, seen)
         return self.evaluate({path: values}), seen
+
+    def directional_difference(
+        self, tangents: Mapping[str, Array], step: float, base: dict[str, Array] | None
+    ) -> dict[str, Array]:
+        """Difference quotient of every output along the tangents, which `step` scales; from `base` if there is one."""
+        values = {path: self.start[path] + step * tangent for path, tangent in tangents.items()}
+        ahead, plus = self.evaluate(values), {path: self._seen(path, value) for path, value in values.items()}
+        if base is None:
+            values = {path: self.start[path] - step * tangent for path, tangent in tangents.items()}
+            behind, minus = self.evaluate(values), {path: self._seen(path, value) for path, value in values.items()}
+        else:
+            behind, minus = base, self.start
+        way = {path: plus[path] - minus[path] for path in tangents}
+        length = self._length(way, tangents, step) or 2 * step
+        return {out: (ahead[out] - behind[out]) / length for out in self.outputs}
+
+    def _length(self, way: Mapping[str, Array], tangents: Mapping[str, Array], step: float) -> float:
+        """By how many tangents the inputs went: for rounding, not just by what was asked for. 0 without tangents."""
+        square = sum(float(np.sum(np.broadcast_to(tangents[path] ** 2, way[path].shape))) for path in way)
+        if square == 0:
+            return 0.0
+        length = sum(float(np.sum(way[path] * tangents[path])) for path in way) / square
+        if length == 0:
+            path = next(path for path in way if np.any(tangents[path]))
+            raise self._lost(path, step, self.start[path].flat[0])
+        for path in way:
+            meant = np.broadcast_to(length * tangents[path], way[path].shape)
+            off = float(np.linalg.norm(way[path] - meant))
+            if off > _MAX_TURN * float(np.linalg.norm(meant)):
+                warnings.warn(
+                    f"eps={step} is little more than the rounding of {path}, which is {self.dtype[path]}: the "
+                    f"direction is off by {off / float(np.linalg.norm(meant)):.0%}; use a larger eps",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+        return length
+
+    def _seen(self, path: str, values: Any) -> Any:
+        """The values as the field's dtype holds them: what survives of a step counts."""
+        return values.astype(self.dtype[path]).astype(np.float64)
+
+    def _lost(self, path: str, step: float, value: Any) -> ValueError:
+        return ValueError(
+            f"eps={abs(step)} is lost in rounding: {path} is {self.dtype[path]} with value {value}; use a larger eps"
+        )
 
     def samples_randomly(self, num_samples: int | None) -> bool:
         return self.algorithm == "stochastic" and self._samples(num_samples) < self.size
@@ -293,9 +335,14 @@ class FiniteDifferences:
             steps = {
                 path: self.eps[path] * rng.choice((-1.0, 1.0), size=value.shape) for path, value in self.start.items()
             }
-            ahead = self.evaluate({path: self.start[path] + step for path, step in steps.items()})
-            behind = self.evaluate({path: self.start[path] - step for path, step in steps.items()})
-            weight = {path: 1 / (2 * samples * step) for path, step in steps.items()}
+            plus = {path: self.start[path] + step for path, step in steps.items()}
+            minus = {path: self.start[path] - step for path, step in steps.items()}
+            way = {path: self._seen(path, plus[path]) - self._seen(path, minus[path]) for path in steps}
+            for path, lengths in way.items():
+                if not lengths.all():
+                    raise self._lost(path, self.eps[path], self.start[path][lengths == 0].flat[0])
+            ahead, behind = self.evaluate(plus), self.evaluate(minus)
+            weight = {path: 1 / (samples * length) for path, length in way.items()}
             yield weight, {out: ahead[out] - behind[out] for out in self.outputs}
 
     def _samples(self, num_samples: int | None) -> int:
@@ -308,7 +355,7 @@ def steps_per_path(eps: float | Mapping[str, float], paths: Collection[str]) -> 
     """One positive step for each path.
 
     Raises:
-        ValueError: A mapping does not name exactly `paths`, or a step is not positive.
+        ValueError: A mapping does not name exactly `paths`, or a step is not positive and finite.
     """
     if isinstance(eps, Mapping):
         if missing := sorted(set(paths) - eps.keys()):
@@ -321,6 +368,6 @@ def steps_per_path(eps: float | Mapping[str, float], paths: Collection[str]) -> 
     else:
         steps = dict.fromkeys(paths, float(eps))
     for path, step in steps.items():
-        if not step > 0:
-            raise ValueError(f"eps must be positive, got {step} for {path}")
+        if not 0 < step < np.inf:
+            raise ValueError(f"eps must be positive and finite, got {step} for {path}")
     return steps
