@@ -54,6 +54,14 @@ def test_a_crash_is_told_and_recorded(tmp_path: Path) -> None:
     assert record["reason"] == "crashed: segmentation fault"
 
 
+def test_an_end_without_a_result_is_no_success(tmp_path: Path) -> None:
+    process = call(tmp_path, "exit")
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr == "Error: apply died (exited with status 0)\n"
+    assert json.loads((tmp_path / "logs/run.json").read_text())["status"] == "failed"
+
+
 def test_a_run_that_ends_well_is_the_childs_own_affair(tmp_path: Path) -> None:
     process = call(tmp_path, "nothing")
     stdout, stderr = process.communicate(timeout=PATIENCE_S)

@@ -77,6 +77,24 @@ def test_the_client_the_record_and_the_log_say_how_the_process_died(server: Serv
     assert json.loads(record.read_text())["status"] == "succeeded"
 
 
+@pytest.mark.parametrize(
+    ("how", "status", "words"), [("exit", 503, "exited with status 0"), ("raise", 500, "RuntimeError: no idea")]
+)
+def test_a_failed_run_that_printed_nothing_is_recorded(server: Served, how: str, status: int, words: str) -> None:
+    before = set(server.output.glob("run_*"))
+    assert server.post("/apply", harm(how)).status == status
+    eventually(lambda: new(server, before), "the run has a directory")
+    (run,) = new(server, before)
+    eventually((run / "logs/run.json").exists, "the run is recorded")
+    recorded = json.loads((run / "logs/run.json").read_text())
+    assert recorded["status"] == "failed"
+    assert words in recorded.get("reason", "") + (run / "logs/tesseract.log").read_text()
+
+
+def new(server: Served, before: set[Path]) -> set[Path]:
+    return set(server.output.glob("run_*")) - before
+
+
 def test_a_crash_shows_where_it_happened(server: Served) -> None:
     before = len(server.log)
     assert server.post("/apply", harm("segfault")).status == 503

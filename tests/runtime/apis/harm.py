@@ -19,7 +19,7 @@ kept: list[int] = []
 
 class InputSchema(BaseModel):
     how: Literal[
-        *("nothing", "segfault", "abort", "kill", "bus_error", "leak", "close_ours", "close_all"),
+        *("nothing", "segfault", "abort", "kill", "exit", "raise", "bus_error", "leak", "close_ours", "close_all"),
         *("wait_for_child", "wait_for_pool", "wait_for_signal", "input", "breakpoint", "read", "stty", "getpass"),
     ]
     path: str = ""
@@ -40,6 +40,10 @@ def apply(inputs: InputSchema) -> OutputSchema:
             os.abort()
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(0)
+        case "raise":
+            raise RuntimeError("no idea")
         case "bus_error":
             with tempfile.TemporaryFile() as file:
                 file.truncate(4096)

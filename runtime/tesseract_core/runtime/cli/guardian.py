@@ -7,10 +7,13 @@ record, and any word about what happened. The parent has imported nothing of the
 from __future__ import annotations
 
 import faulthandler
+import mmap
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tesseract_core.runtime.config import get_config
@@ -22,12 +25,24 @@ _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, sign
 _SI_KERNEL = 0x80  # of a terminal, which has sent it to the child, too
 
 
-def continue_in_child(endpoint: str) -> None:
-    """Return in a child process. This one ends with the child's exit status, after it has said what the child cannot.
+@contextmanager
+def in_child(endpoint: str) -> Iterator[None]:
+    """Run the block in a child process. This one ends with the child's exit status, after it has said what that cannot.
+
+    A child that ends before the block does has no result, whatever its exit status (`os._exit(0)` in compiled code).
 
     Args:
         endpoint: What is called, for the run's record.
     """
+    done = mmap.mmap(-1, 1)  # shared, and out of reach of code that closes all descriptors
+    _continue_in_child(endpoint, done)
+    try:
+        yield
+    finally:
+        done[0] = 1
+
+
+def _continue_in_child(endpoint: str, done: mmap.mmap) -> None:
     pipe, write_fd = os.pipe()
     os.close(write_fd)
     endings, started, parent = Endings(), time.time(), os.getpid()
@@ -43,9 +58,9 @@ def continue_in_child(endpoint: str) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
     status = _wait(pid)
-    if os.WIFSIGNALED(status):
+    if os.WIFSIGNALED(status) or not done[0]:
         _tell(Path(get_config().output_path), endpoint, started, endings.describe(status), what_is_left(pipe))
-    os._exit(as_shells_count(status))
+    os._exit(as_shells_count(status) or (0 if done[0] else 1))
 
 
 def _wait(pid: int) -> int:

@@ -77,18 +77,19 @@ class Program:
             self._general_help(before)
             return 0 if command else EXIT_USAGE_ERROR
         self._configure(before)
-        if command in _DEBUGGED and not asks_help:
-            if self._may_fork:
-                from tesseract_core.runtime.cli.guardian import continue_in_child
+        with ExitStack() as stack:
+            if command in _DEBUGGED and not asks_help:
+                if self._may_fork:
+                    from tesseract_core.runtime.cli.guardian import in_child
 
-                continue_in_child(command.replace("-", "_"))
-            self._attach_debugger()
-        if command not in FIXED_COMMANDS:
-            self._require_command(command)
-        if asks_help:
-            self._command_help(command)
-            return 0
-        return self._dispatch(command, tokens)
+                    stack.enter_context(in_child(command.replace("-", "_")))
+                self._attach_debugger()
+            if command not in FIXED_COMMANDS:
+                self._require_command(command)
+            if asks_help:
+                self._command_help(command)
+                return 0
+            return self._dispatch(command, tokens)
 
     @staticmethod
     def _configure(tokens: list[str]) -> None:

@@ -52,7 +52,9 @@ class RunRecord:
             print(f"the run could not be recorded in {logs}: {error}", file=sys.stderr)
 
 
-def record_death(run: Path, endpoint: str, started: float, reason: str, last_words: bytes) -> None:
+def record_death(
+    run: Path, endpoint: str, started: float, reason: str, last_words: bytes, *, make: bool = False
+) -> None:
     """Record a run whose process died before its end, if it has a directory, and no other run has begun in it.
 
     Args:
@@ -61,6 +63,7 @@ def record_death(run: Path, endpoint: str, started: float, reason: str, last_wor
         started: In seconds since the epoch.
         reason: How the process died.
         last_words: What it had printed when it died, for its log.
+        make: Make the directory if there is none: the run had begun, but put nothing into it.
     """
     content: dict[str, str | float | None] = {
         "run_id": _run_id(run),
@@ -71,12 +74,13 @@ def record_death(run: Path, endpoint: str, started: float, reason: str, last_wor
         "reason": reason,
     }
     try:
+        if make:
+            (run / "logs").mkdir(parents=True, exist_ok=True)
         with held(run):
             if not (run / "logs").is_dir() or _is_of_an_earlier_run(run / "logs/run.json", started):
                 return  # this one had not got so far
-            if last_words:
-                with (run / "logs/tesseract.log").open("ab") as log:
-                    log.write(last_words)
+            with (run / "logs/tesseract.log").open("ab") as log:
+                log.write(last_words)
             _write(run / "logs", content)
     except (BlockingIOError, FileNotFoundError):
         pass

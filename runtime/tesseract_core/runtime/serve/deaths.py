@@ -48,4 +48,4 @@ class Deaths:
             from tesseract_core.runtime.mpa.record import record_death
 
             directory = confine(f"run_{run.run_id}", get_config().output_path, what="run id")
-            record_death(directory, run.endpoint, run.started, how, last_words)
+            record_death(directory, run.endpoint, run.started, how, last_words, make=True)

@@ -129,10 +129,10 @@ class Handler:
             raise _Refused(errors.detail(406, error.detail)) from None
 
     def _run(self, head: RequestHead, payload: BaseModel, encoding: Encoding) -> Reply:
-        named = head.named and head.endpoint not in _PLAIN_JSON
+        recorded = head.endpoint not in _PLAIN_JSON
         raised: BaseException | None = None
         try:
-            with serve_run(head.run_id, named=named, endpoint=head.endpoint) as run:
+            with serve_run(head.run_id, named=head.named and recorded, endpoint=head.endpoint) as run:
                 try:
                     return self._compute(head, payload, encoding)
                 except CannotGoOn:
@@ -140,9 +140,9 @@ class Handler:
                 except BaseException as error:
                     # User code may exit, or cancel something; signals never interrupt a call.
                     raised = error
-                    if not named:
+                    if not recorded:
                         raise
-                    run.fail()  # by hand, because the log that the client may look into is to tell why
+                    run.fail()  # by hand, because the run's log is to tell why
                     return self._failure(head)
         except CannotGoOn:
             raise
