@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -197,6 +198,9 @@ def _stage_source(folder: Path, project: Project, whole: bool) -> None:
 def _stage_package_data(folder: Path, project: Project) -> list[tuple[str, str]]:
     pairs = project.config.build_config.package_data or ()
     destinations = [os.path.normpath(os.path.join("/tesseract", destination)) for _, destination in pairs]
+    for name, destination in pairs:
+        if re.search(r"[\x00-\x1f\x7f]", name + destination):
+            raise StagingError(f"package_data cannot copy {name!r} to {destination!r}: it names a control character.")
     twice = sorted({place for place in destinations if destinations.count(place) > 1 and not _is_folder(place, pairs)})
     if twice:
         raise StagingError(f"package_data has duplicate target path(s): {', '.join(twice)}. Each needs its own.")
@@ -241,11 +245,11 @@ def _copy(
         rules: None copies everything.
         strict: See `staging.copy`.
     """
-    context = context.resolve()
+    real = os.path.realpath(context)
 
     def leave_out(path: PurePosixPath) -> bool:
         full = source / path
-        if full.resolve() == context:
+        if os.path.realpath(full) == real:  # Path.resolve() raises for a link to itself, before Python 3.13
             return True
         if rules is None:
             return False

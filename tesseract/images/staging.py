@@ -123,7 +123,7 @@ def digest(*parts: str | Path) -> str:
             for path in sorted(part.rglob("*")) if part.is_dir() else [part]:
                 name, facts = (path.relative_to(part) if part.is_dir() else path.name), path.stat()
                 size = "folder" if path.is_dir() else facts.st_size
-                total.update(f"file {name} {facts.st_mode & 0o777:o} {size}\n".encode())
+                total.update(f"file {name} {facts.st_mode & 0o777:o} {size}\n".encode(errors="surrogateescape"))
                 if path.is_dir():
                     continue
                 with path.open("rb") as file:

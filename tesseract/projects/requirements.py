@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class _Stager:
         """The absolute path that a path or a `file:` URL means."""
         if path.startswith("file:"):
             path = unquote(urlsplit(path).path)
-        return (self._base / path).resolve()
+        return _real(self._base / path)
 
     def stage(self, path: str) -> str:
         """Where the file or folder will be, as the rewritten requirements name it."""
@@ -101,6 +102,11 @@ class _Stager:
         return name
 
 
+def _real(path: Path) -> Path:
+    """As `Path.resolve`, which raises for a link to itself before Python 3.13."""
+    return Path(os.path.realpath(path))
+
+
 def pip_dependencies(path: Path) -> Dependencies:
     """Read a requirements file; included files (`-r`) are flattened. A missing file means no dependencies.
 
@@ -120,10 +126,12 @@ def _read(path: Path, stager: _Stager, seen: frozenset[Path]) -> Iterator[str]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValidationError(f"{path} is not UTF-8 text ({error.reason}).") from error
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
         raise ValidationError(f"No file found at {path}, which a requirements file includes.") from error
     for number, line in _logical_lines(text):
-        yield from _rewritten(line, path, f"{path}, line {number}", stager, seen | {path.resolve()})
+        yield from _rewritten(line, path, f"{path}, line {number}", stager, seen | {_real(path)})
 
 
 def _rewritten(line: str, path: Path, where: str, stager: _Stager, seen: frozenset[Path]) -> Iterator[str]:
@@ -131,7 +139,7 @@ def _rewritten(line: str, path: Path, where: str, stager: _Stager, seen: frozens
     option, value = _option(line)
     try:
         if option == "--requirement" and "://" not in value:
-            nested = (path.parent / value).resolve()
+            nested = _real(path.parent / value)
             if nested not in seen:
                 yield from _read(nested, stager, seen)
         elif option == "--constraint" and "://" not in value:
@@ -148,9 +156,9 @@ def _rewritten(line: str, path: Path, where: str, stager: _Stager, seen: frozens
             if not stager.resolve(value).is_dir():
                 raise StagingError(f"--find-links {value}: there is no such folder ({stager.resolve(value)}).")
             yield f"--find-links {stager.stage(value)}"
-        elif option == "--editable" and _names_a_path(value, stager):
+        elif option == "--editable" and not _is_remote(_taken_apart(value).path):
             yield _staged(value, stager)  # an image has no source tree to edit
-        elif not option and _names_a_path(line, stager):
+        elif not option and _names_a_path(line):
             yield _staged(line, stager)
         else:
             yield line
@@ -194,16 +202,12 @@ def _taken_apart(requirement: str) -> _Place:
     return _Place(named["name"] if named else "", path, extras or (named["extras"] or "" if named else ""), rest)
 
 
-def _names_a_path(requirement: str, stager: _Stager) -> bool:
-    """Whether a requirement lies on this machine, by pip's rules: a path, an archive's name, a folder that exists."""
-    place = _taken_apart(requirement)
-    if not place.path or _is_remote(place.path):
+def _names_a_path(requirement: str) -> bool:
+    """Whether a requirement lies on this machine, by pip's rules: what has a slash, or is an archive's name."""
+    path = _taken_apart(requirement).path
+    if not path or _is_remote(path):
         return False
-    return (
-        _is_path(place.path)
-        or place.path.endswith(_ARCHIVE)
-        or (not place.name and "/" in place.path and stager.resolve(place.path).is_dir())
-    )
+    return _is_path(path) or path.endswith(_ARCHIVE) or "/" in path.partition(";")[0]
 
 
 def _staged(requirement: str, stager: _Stager) -> str:

@@ -215,7 +215,8 @@ def test_local_dependencies_as_pip_names_them(source: Path) -> None:
     (source / "tesseract_requirements.txt").write_text(
         "--find-links ./wheels\n-f file:wheels\n"
         "wheels/x-1.0-py3-none-any.whl[a] \\\n  --hash=sha256:ab --hash=sha256:cd\n"
-        "y-1.0.tar.gz ; python_version > '3'\npkg/\nz @ ./local pkg\nfile:wheels/x-1.0-py3-none-any.whl#sha256=ef\n"
+        "y-1.0.tar.gz ; python_version > '3'\npkg/\n-e pkg\n"
+        "z @ ./local pkg\nfile:wheels/x-1.0-py3-none-any.whl#sha256=ef\n"
         f"file://{source}/y-1.0.tar.gz#sha256=01\nnumpy==2.0 --hash=sha256:ab\n"
         "https://example.org/w-1-py3-none-any.whl\n"
     )
@@ -229,6 +230,7 @@ def test_local_dependencies_as_pip_names_them(source: Path) -> None:
         f"./local_requirements/{wheel}[a] --hash=sha256:ab --hash=sha256:cd",
         "./local_requirements/y-1.0.tar.gz ; python_version > '3'",
         "./local_requirements/pkg",
+        "./local_requirements/pkg_1",
         "./local_requirements/local pkg",
         f"./local_requirements/1/{wheel} --hash=sha256:ef",
         "./local_requirements/1/y-1.0.tar.gz --hash=sha256:01",
@@ -240,6 +242,12 @@ def test_local_dependencies_as_pip_names_them(source: Path) -> None:
     ("line", "message"),
     [
         ("./nope", r"local dependency not found: \./nope"),
+        ("-e nope", r"local dependency not found: nope"),
+        ("some/nope[extra] ; python_version > '3'", r"local dependency not found: some/nope"),
+        ("${HOME}/nope", r"local dependency not found: \$\{HOME\}/nope"),
+        ("nope @ some/nope", r"local dependency not found: some/nope"),
+        ("./loop", r"local dependency not found: \./loop"),
+        ("-r loop", "No file found at .*loop"),
         ("wheels/x-1.0-py3-none-any.whl", "local dependency not found: wheels/x-1.0-py3-none-any.whl"),
         ("--find-links ./nope", "--find-links ./nope: there is no such folder"),
         ("-i ./simple", "the package index ./simple is a folder of this machine"),
@@ -252,6 +260,7 @@ def test_local_dependencies_as_pip_names_them(source: Path) -> None:
     ],
 )
 def test_requirements_that_cannot_travel_name_file_and_line(source: Path, line: str, message: str) -> None:
+    (source / "loop").symlink_to("loop")
     (source / "more.txt").write_text(f"# a comment \\\nscipy \\\n  ==1.0\n{line}\n")
     (source / "tesseract_requirements.txt").write_text("numpy\n-r more.txt\n")
     with pytest.raises(UserError, match=f"more.txt, line 4: {message}") as caught:
@@ -276,6 +285,7 @@ def test_missing_local_dependency(source: Path) -> None:
     [
         ("[[nope, x]]", "package_data source file not found: nope"),
         ("[[a.txt, x], [b.txt, ./x]]", "package_data has duplicate target path"),
+        ('[["new\\nline", x]]', r"package_data cannot copy 'new\\nline' to 'x': it names a control character"),
         ("[[secret.key, x]]", "left out by the project's ignore file"),
     ],
 )
@@ -305,6 +315,7 @@ def test_what_is_no_file_is_an_error_and_what_stands_for_one_a_warning(
                 "annex/objects/x, which does not exist. Fetch it",
             ),
             (lambda path: path.symlink_to("nowhere"), "a symbolic link to nowhere, which does not exist"),
+            (lambda path: path.symlink_to(path.name), "a symbolic link to odd, which does not exist"),
             (os.mkfifo, "it is a named pipe"),
         )
     ):
@@ -320,6 +331,13 @@ def test_what_is_no_file_is_an_error_and_what_stands_for_one_a_warning(
     (source.parent / "context").rename(source.parent / "whole")
     with pytest.raises(StagingError, match="link cannot be copied into the image"):
         context(source, "build_config: {package_data: [[link, data]]}")
+
+
+def test_file_names_need_not_be_text(source: Path) -> None:
+    (source / "data").mkdir()
+    (source / os.fsdecode(b"data/caf\xe9")).write_text("x")
+    folder = context(source, "build_config: {package_data: [[data, data]]}")
+    assert (folder / os.fsdecode(b"__package_data__/0/data/caf\xe9")).read_text() == "x"
 
 
 def test_ignored_files_stay_out(source: Path) -> None:
