@@ -318,7 +318,7 @@ class TestLists:
         finally:
             tracemalloc.stop()
         assert problem["type"] == "array_non_numeric"
-        assert "contains non-numeric data" in problem["msg"]
+        assert "Could not parse value as a numeric array (contains non-numeric data)" in problem["msg"]
         assert peak < 5_000_000
 
     @pytest.mark.parametrize("value", ["1.5", ["1.5"], [[1.0], ["x"]], [b"1"], [None], [[1], 2], [{"a": 1}]], ids=str)

@@ -61,7 +61,9 @@ def expected_integer() -> PydanticCustomError:
 
 
 def non_numeric(reason: str = "") -> PydanticCustomError:
-    return _error("array_non_numeric", "Array contains non-numeric data" + (f": {reason}" if reason else ""), None)
+    # The words are those that client packages look for; the reason follows them.
+    message = "Could not parse value as a numeric array (contains non-numeric data)"
+    return _error("array_non_numeric", message + (f": {reason}" if reason else ""), None)
 
 
 def invalid_dtype(actual: object) -> PydanticCustomError:
