@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from support.served import served
 from tesseract_core import Tesseract
 from tesseract_core.runtime.config import get_config
 
@@ -146,6 +147,40 @@ def test_paths_in_results_are_text(tmp_path: Path) -> None:
     assert tesseract.output_path == tmp_path / "out"
     assert len(list(tesseract.output_path.rglob(result["copies"][0]))) == 1
     assert result == {"copies": ["copy.txt"], "source": str(tmp_path / "in.txt"), "plain": Path("x")}
+
+
+ALIASES = """
+from pydantic import BaseModel, Field
+
+class Part(BaseModel):
+    n: int = Field(1, alias="n-th")
+
+class InputSchema(BaseModel):
+    rate: float
+
+class OutputSchema(BaseModel):
+    number: float = Field(serialization_alias="Re")
+    parts: list[Part] = []
+
+def apply(inputs: InputSchema) -> OutputSchema:
+    return OutputSchema(number=inputs.rate * 2, parts=[Part()])
+"""
+
+
+def test_results_have_the_keys_that_they_have_by_url(tmp_path: Path) -> None:
+    api = tmp_path / "tesseract_api.py"
+    api.write_text(ALIASES)
+    result = Tesseract.from_tesseract_api(api).apply({"rate": 2.0})
+    assert result == {"Re": 4.0, "parts": [{"n-th": 1}]}
+    with served(api, tmp_path) as server:
+        assert server.post("/apply", {"inputs": {"rate": 2.0}}).json == result
+
+
+def test_none_is_the_default_of_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESSERACT_BINREF_ROOTS", "/somewhere")
+    settings = {"binref_roots": None, "max_queue": None}
+    tesseract = Tesseract.from_tesseract_api(VECTORADD, runtime_config=settings)
+    assert tesseract.apply({"a": [1.0], "b": [2.0]})["result"].tolist() == [3.0]
 
 
 def test_a_gpu_transport_is_refused_in_one_line(demo: Tesseract) -> None:

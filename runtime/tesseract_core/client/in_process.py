@@ -118,8 +118,10 @@ class InProcessTransport(Transport):
                 raise RuntimeError(
                     f"{traceback.format_exc()}\nError running Tesseract API {endpoint}: {error}"
                 ) from None
-            # As by URL, paths are text.
-            return result.model_dump(context={"paths_as_text": True}) if isinstance(result, BaseModel) else result
+            # As by URL, keys are aliases and paths are text.
+            if isinstance(result, BaseModel):
+                return result.model_dump(by_alias=True, context={"paths_as_text": True})
+            return result
 
     def openapi_schema(self) -> dict[str, Any]:
         from tesseract_core.runtime.config import get_config
@@ -156,10 +158,15 @@ def _neighbours(path: Path) -> Callable[[], AbstractContextManager[None]]:
 
 
 def _snapshot(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    from tesseract_core.runtime.config import override_config, snapshot_config, update_config
+    from tesseract_core.runtime.config import RuntimeConfig, override_config, snapshot_config, update_config
 
+    fields = RuntimeConfig.model_fields
+    given = {  # None is the default of the setting, as for a server
+        name: fields[name].get_default(call_default_factory=True) if value is None and name in fields else value
+        for name, value in settings.items()
+    }
     with override_config(None):
-        update_config(**settings)
+        update_config(**given)
         snapshot: Mapping[str, Any] = snapshot_config()
         return snapshot
 
