@@ -146,12 +146,27 @@ def test_a_board_tells_what_its_processes_wrote() -> None:
 # Children
 
 
+def replace_watcher(server: Served) -> None:
+    """Kill the process that watches over the main one, and wait until there is another."""
+    before = children_of(server)
+    idle = [pid for pid in before if os.readlink(f"/proc/{pid}/fd/1") == os.devnull]
+    assert len(idle) == 1, "the watcher alone writes nowhere"
+    os.kill(idle[0], signal.SIGKILL)
+    eventually(lambda: idle[0] not in children_of(server) and len(children_of(server)) == len(before), "a new watcher")
+
+
+def children_of(server: Served) -> list[int]:
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.mark.parametrize(
     ("how", "end"),
     [
         ("wait_for_child", "stop"),
         ("wait_for_child", "kill the main process"),
         ("wait_for_pool", "kill the main process"),
+        ("wait_for_child", "kill the watcher, then the main process"),
         ("wait_for_child", "kill the compute process"),
         ("wait_for_pool", "kill the compute process"),
     ],
@@ -170,6 +185,9 @@ def test_children_of_user_code_end_with_it(tmp_path: Path, how: str, end: str) -
         if end == "stop":
             assert stop(server) == 0
         elif end == "kill the main process":
+            server.process.kill()
+        elif end == "kill the watcher, then the main process":
+            replace_watcher(server)
             server.process.kill()
         else:
             os.kill(compute, signal.SIGKILL)

@@ -36,6 +36,11 @@ def keep_from_children(fd: int) -> None:
     _only_ours.add(fd)
 
 
+def give_to_children(fd: int) -> None:
+    """End what `keep_from_children` began, because the descriptor is closed and its number may be used again."""
+    _only_ours.discard(fd)
+
+
 def fork(target: Callable[[], int], *, own_session: bool = False, outlives: bool = False) -> int:
     """Run `target` in a child process and return the child's pid. The child exits with what `target` returns.
 

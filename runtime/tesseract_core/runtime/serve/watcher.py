@@ -12,7 +12,7 @@ import signal
 import struct
 from contextlib import suppress
 
-from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, end_group, fork, keep_from_children
+from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, end_group, fork, give_to_children, keep_from_children
 
 _PID = struct.Struct("=q")
 
@@ -20,7 +20,9 @@ _PID = struct.Struct("=q")
 class Watcher:
     """Main's handle on the watcher."""
 
-    _pid = 0
+    def __init__(self) -> None:
+        self._pid = 0
+        self._groups: set[int] = set()
 
     def start(self) -> None:
         """Fork the watcher. Children that are forked from now on leave its pipe to the caller."""
@@ -29,12 +31,24 @@ class Watcher:
         os.close(read_fd)
         keep_from_children(self._fd)
 
+    def renew(self) -> None:
+        """Start another one if it has died: somebody may kill it, or memory may run out."""
+        if not self._pid or not os.waitpid(self._pid, os.WNOHANG)[0]:
+            return
+        give_to_children(self._fd)
+        os.close(self._fd)
+        self.start()
+        for group in self._groups:
+            self._tell(group)
+
     def add(self, group: int) -> None:
         """Watch over a process group."""
+        self._groups.add(group)
         self._tell(group)
 
     def remove(self, group: int) -> None:
         """Forget a group that has ended, because its number may be given to another."""
+        self._groups.discard(group)
         self._tell(-group)
 
     def _tell(self, number: int) -> None:
