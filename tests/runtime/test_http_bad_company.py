@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ from tesseract_core.runtime.serve.queue import INLINE_LIMIT, Message
 
 API = Path(__file__).parent / "apis" / "http_load.py"
 CALL = {"inputs": {"how": "nothing"}}
+LARGE_ANSWER = 12_000_000
 
 
 def call(how: str, seconds: float = 0, **more: object) -> dict[str, object]:
@@ -343,6 +345,47 @@ def test_unfinished_uploads_do_not_shut_others_out(tmp_path: Path) -> None:
     with served(API, tmp_path, prefix=few) as server, ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(begin(server, 10, 1000))
+        assert server.get("/health").status == 200
+        assert server.post("/apply", CALL).status == 200
+
+
+def ask_and_do_not_read(server: Served) -> socket.socket:
+    """Make a call whose answer is larger than what the kernel holds for a client that does not read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    connection.settimeout(60)
+    connection.connect(("127.0.0.1", server.port))
+    data = {"buffer": base64.b64encode(bytes(LARGE_ANSWER)).decode(), "encoding": "base64"}
+    array = {"object_type": "array", "shape": [LARGE_ANSWER // 8], "dtype": "float64", "data": data}
+    body = json.dumps({"inputs": {"how": "nothing", "data": array}}).encode()
+    connection.sendall(
+        b"POST /apply HTTP/1.1\r\nHost: localhost\r\nAccept: application/json+base64\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    return connection
+
+
+def test_an_answer_that_nobody_reads_is_freed(tmp_path: Path) -> None:
+    with served(API, tmp_path, env={"TESSERACT_BODY_TIMEOUT": "2"}) as server:
+        with ask_and_do_not_read(server) as waiting:
+            assert select.select([waiting], [], [], 60)[0], "the answer has begun"
+            eventually(lambda: held(server) == 0, "it is freed")
+        with ask_and_do_not_read(server) as slow:
+            received, pauses = 0, 0
+            while piece := slow.recv(1 << 16):
+                received += len(piece)
+                if received > (pauses + 1) * LARGE_ANSWER // 8:
+                    pauses += 1
+                    time.sleep(0.5)
+            assert received > LARGE_ANSWER
+
+
+def test_answers_that_nobody_reads_do_not_shut_others_out(tmp_path: Path) -> None:
+    few = ("prlimit", "--nofile=100:100")
+    with served(API, tmp_path, prefix=few) as server, ExitStack() as stack:
+        for _ in range(18):  # as many as it accepts
+            waiting = stack.enter_context(ask_and_do_not_read(server))
+            select.select([waiting], [], [], 2)
         assert server.get("/health").status == 200
         assert server.post("/apply", CALL).status == 200
 

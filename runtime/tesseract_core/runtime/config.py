@@ -147,7 +147,7 @@ class RuntimeConfig(BaseModel):
         0, description="Largest request body in bytes (0: 4 GiB, or half of the memory limit)"
     )
     body_timeout: PositiveFloat = Field(
-        30.0, description="Seconds in which at least 1 KiB of a request body must arrive"
+        30.0, description="Seconds for the next KiB of a body, or to read on in an answer"
     )
     max_queue: NonNegativeInt = Field(1000, description="Requests that may wait for a free compute process")
     max_runs: NonNegativeInt = Field(0, description="Run directories that a server keeps (0: all)")

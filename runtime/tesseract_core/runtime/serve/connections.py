@@ -14,6 +14,7 @@ import socket
 import stat
 import struct
 import termios
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,9 +28,13 @@ _MAX_CONNECTIONS = 65536
 _RESERVED_FILES = 64
 # The fullness from which on connections are closed, and the one that is reached by it.
 _CROWDED, _ROOMY = 0.75, 0.5
-_INTERVAL_S = 1.0
+_INTERVAL_S, _CROWDED_INTERVAL_S = 1.0, 0.1
+# The part of a worker's time that a crowd may cost.
+_MAX_SHARE = 0.2
 # A request may have arrived that the application does not know of yet.
 _MIN_SILENCE_MS = 100
+# While it is crowded, a client has this long to read on.
+_CROWDED_UNREAD_S = 1.0
 # `tcpi_last_data_sent` and `tcpi_last_data_recv` of the kernel's `struct tcp_info`: milliseconds.
 _LAST_SENT_AND_RECEIVED = struct.Struct("=44xI4xI")
 
@@ -42,11 +47,15 @@ def raise_file_limit() -> int:
 
 
 class Connections:
-    """Knows which connections have a request, and keeps some room for new ones."""
+    """Knows which connections have a request, and keeps some room for new ones.
 
-    def __init__(self, limit: int, address: Address) -> None:
+    `unread_s`: how long a client may leave the rest of an answer unread.
+    """
+
+    def __init__(self, limit: int, address: Address, unread_s: float) -> None:
         self.limit = limit
         self._address = address
+        self._unread_s = unread_s
         self._busy: Counter[str] = Counter()
         self._answered: set[str] = set()  # since the last look; their answers may still be on their way
         self._crowded = False
@@ -77,20 +86,27 @@ class Connections:
         return layer
 
     async def keep_room(self, often: Callable[[], None], still_crowded: Callable[[int], None]) -> None:
-        """Close idle connections while there are too many, for ever. `often` is called about once a second.
+        """Close idle connections while there are too many, and those whose clients do not read, for ever.
 
-        `still_crowded` is told how many others should end.
+        `often` is called at least about once a second. `still_crowded` is told how many others should end.
         """
+        pause = _INTERVAL_S
         while True:
-            await asyncio.sleep(_INTERVAL_S)
+            await asyncio.sleep(pause)
+            started = time.monotonic()
             often()
             self._crowded = (count := self._count()) > _CROWDED * self.limit
             if self._crowded:
                 too_many = count - int(_ROOMY * self.limit)
                 too_many -= self._close_idle(too_many)
+                too_many -= self._close_unread(_CROWDED_UNREAD_S, too_many)
                 if too_many > 0:
                     still_crowded(too_many)
+            if self._busy:
+                self._close_unread(self._unread_s, self.limit)
             self._answered.clear()
+            spent = time.monotonic() - started
+            pause = max(_CROWDED_INTERVAL_S if self._crowded else _INTERVAL_S, spent / _MAX_SHARE)
 
     def _count(self) -> int:
         """How many connections are open; 0 stands for few."""
@@ -112,6 +128,20 @@ class Connections:
             with suppress(OSError), _borrowed(fd) as connection:
                 connection.shutdown(socket.SHUT_RDWR)  # granian sees its end, and closes it
         return min(count, len(idle))
+
+    def _close_unread(self, seconds: float, count: int) -> int:
+        """Close up to `count` connections whose clients have read nothing for so long, though an answer waits.
+
+        Returns how many. Not on a Unix socket: there it cannot be told, but only the user himself can open one.
+        """
+        closed = 0
+        for connection in self._open() if not self._address.uds else ():
+            if closed >= count:
+                break
+            if _unsent(connection) and _sent_and_received(connection)[0] >= seconds * 1000:
+                connection.shutdown(socket.SHUT_RDWR)
+                closed += 1
+        return closed
 
     def all_sent(self) -> bool:
         """Tell whether the kernel has nothing left to send on any connection."""
@@ -159,8 +189,14 @@ def _silence(connection: socket.socket) -> int:
     """For how long nothing was sent either way, in milliseconds; on a Unix socket a number that orders them by age."""
     if connection.family == socket.AF_UNIX:
         return (1 << 64) - os.fstat(connection.fileno()).st_ino
+    return min(_sent_and_received(connection))
+
+
+def _sent_and_received(connection: socket.socket) -> tuple[int, int]:
+    """How long ago something was sent and received on a TCP connection, in milliseconds."""
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_SENT_AND_RECEIVED.size)
-    return int(min(_LAST_SENT_AND_RECEIVED.unpack(info)))
+    sent, received = _LAST_SENT_AND_RECEIVED.unpack(info)
+    return sent, received
 
 
 def _unsent(connection: socket.socket) -> int:

@@ -49,7 +49,7 @@ def run(
     the exit status.
     """
     most = max(guards.body_limit(0) // http_worker.READ_BUFFER, (config.max_queue + num_workers) * 4 // 3 + 1)
-    connections = Connections(min(raise_file_limit(), most), address)
+    connections = Connections(min(raise_file_limit(), most), address, config.body_timeout)
     # Some connections are left for those who do not compute: /health is answered in any case.
     pending = min(config.max_queue + num_workers, connections.limit * 3 // 4)
     dispatcher = QueueDispatcher(sender, max_pending=pending, board=board)

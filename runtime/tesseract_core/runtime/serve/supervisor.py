@@ -223,7 +223,7 @@ class Supervisor:
         return self._read_announcements([fd for fd in ready if fd in self._starting])
 
     def _reap(self) -> int | None:
-        """Replace compute processes that died, and the watcher; returns the HTTP process's wait status once it ended."""
+        """Replace what died, but for the HTTP process: once it has ended, its wait status is returned."""
         if not self._stopping:
             self._watcher.renew()
         for pid in list(self._computing):

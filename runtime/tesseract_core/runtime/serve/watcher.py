@@ -12,7 +12,13 @@ import signal
 import struct
 from contextlib import suppress
 
-from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, end_group, fork, give_to_children, keep_from_children
+from tesseract_core.runtime.serve.processes import (
+    SHUTDOWN_SIGNALS,
+    end_group,
+    fork,
+    give_to_children,
+    keep_from_children,
+)
 
 _PID = struct.Struct("=q")
 
