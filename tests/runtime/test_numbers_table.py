@@ -408,3 +408,34 @@ def test_thousands_of_errors_are_counted(server: Served) -> None:
     assert (detail[-1]["type"], detail[-1]["msg"]) == ("too_many_errors", "4900 more errors are not shown")
     with Tesseract.from_url(server.url) as tesseract, pytest.raises(ValidationError, match="4900 more errors"):
         tesseract.apply(body["inputs"])
+
+
+BELOW_ANYTHING = """
+from typing import Any
+import numpy as np
+from pydantic import BaseModel
+
+class Part(BaseModel):
+    rate: float
+
+class InputSchema(BaseModel):
+    pass
+
+class OutputSchema(BaseModel):
+    found: Any
+
+def apply(inputs: InputSchema) -> OutputSchema:
+    counts = dict(zip(*np.unique([3, 3, 4], return_counts=True)))
+    return {"found": {"part": Part(rate=np.inf), "counts": counts, "long": np.longdouble(0.5)}}
+"""
+
+
+def test_what_is_below_anything_in_a_result(tmp_path: Path) -> None:
+    path = tmp_path / "tesseract_api.py"
+    path.write_text(BELOW_ANYTHING)
+    with served(path, tmp_path) as server:
+        found = Tesseract.from_url(server.url).apply({})["found"]
+        assert found == {"part": {"rate": math.inf}, "counts": {"3": 2, "4": 1}, "long": 0.5}
+        assert found["long"].dtype == "float64"
+        (long, rate) = (server.post("/apply", {"inputs": {}}).json["found"][key] for key in ("long", "part"))
+        assert (long["dtype"], long["data"]["buffer"], rate) == ("float64", 0.5, {"rate": None})

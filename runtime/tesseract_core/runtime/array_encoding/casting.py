@@ -138,10 +138,10 @@ def cast(array: np.ndarray, dtype: str | None, *, strict: bool = False, empty_fi
     if empty_fits:
         return array.astype(target)
     check_dtype(actual, dtype, strict=strict)
-    return _safe_astype(array, target)
+    return safe_astype(array, target)
 
 
-def _safe_astype(array: np.ndarray, target: np.dtype) -> np.ndarray:
+def safe_astype(array: np.ndarray, target: np.dtype) -> np.ndarray:
     """`astype` that refuses integers out of range and finite numbers that would become infinite."""
     if array.size == 0 or np.can_cast(array.dtype, target, "safe"):
         return array.astype(target)

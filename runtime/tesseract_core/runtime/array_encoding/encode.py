@@ -12,9 +12,9 @@ import pybase64
 
 from tesseract_core import framing
 from tesseract_core.runtime.array_encoding.binref import write_binref
-from tesseract_core.runtime.array_encoding.casting import NUMERIC_KINDS
+from tesseract_core.runtime.array_encoding.casting import NUMERIC_KINDS, safe_astype
 from tesseract_core.runtime.array_encoding.decode import BUFFERS
-from tesseract_core.runtime.array_encoding.dtypes import castable
+from tesseract_core.runtime.array_encoding.dtypes import DTYPES, castable
 from tesseract_core.runtime.array_encoding.opaque import is_opaque, to_host
 from tesseract_core.runtime.array_encoding.splice import Splice
 
@@ -41,6 +41,8 @@ def encode_array(value: Any, context: MutableMapping[str, Any], dtype: str | Non
     array = np.asarray(value, order="C")
     if array.dtype.kind not in NUMERIC_KINDS:  # of Python objects the bytes are addresses
         raise TypeError(f"an array of dtype {array.dtype} holds no numbers that could be sent")
+    if array.dtype.name not in DTYPES:  # longdouble, and its complex form
+        array = safe_astype(array, np.dtype("complex128" if array.dtype.kind == "c" else "float64"))
     if dtype is not None and not hasattr(value, "dtype") and castable(array.dtype.name, dtype):
         array = array.astype(dtype)
     if array.dtype.byteorder == ">":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import PlainSerializer, SerializationInfo
+from pydantic import BaseModel, PlainSerializer, SerializationInfo
 from pydantic_core import to_jsonable_python
 
 from tesseract_core import framing
@@ -35,6 +35,8 @@ def _exact(node: Any, context: Any) -> Any:
         return encode_array(node, context)
     if isinstance(node, complex):
         return framing.complex_object(node)
+    if isinstance(node, BaseModel):  # of the user's: its own settings would make null of an infinity
+        return _exact(node.model_dump(by_alias=True), context)
     if type(node) is dict:
         return {key: _exact(value, context) for key, value in node.items()}
     if type(node) in (list, tuple):

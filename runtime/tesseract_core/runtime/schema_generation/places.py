@@ -214,10 +214,15 @@ def _python_number(value: Any) -> Any:
 def _changed_items(
     value: dict[Any, Any], place: Callable[[Any], Place], context: Mapping[str, Any] | None
 ) -> dict[Any, Any]:
-    changed = {}
+    changed, has_scalars = {}, False
     for key, item in value.items():
+        has_scalars = has_scalars or isinstance(key, np.generic)
         if type(item) not in _PLAIN_TYPES and (new := place(key)(item, context)) is not item:
             changed[key] = new
+    if has_scalars:  # JSON has no other keys than text, and pydantic writes those of Python only
+        return {
+            key.item() if isinstance(key, np.generic) else key: changed.get(key, item) for key, item in value.items()
+        }
     return {**value, **changed} if changed else value
 
 
