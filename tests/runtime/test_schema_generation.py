@@ -227,6 +227,26 @@ class TestDocument:
         config = SimpleNamespace(name="demo", description="line1\\nline2\\n", version="1.2.3")
         assert build_openapi([], config)["info"]["description"] == "line1\nline2\n"
 
+    def test_a_default_that_json_cannot_say_is_left_out(self, recwarn: pytest.WarningsRecorder) -> None:
+        class Limits(BaseModel):
+            top: float = float("inf")
+            bottom: float = 0.0
+
+        class Inputs(BaseModel):
+            limits: Limits = Limits()
+            least: Limits = Limits(top=1.0)
+            none: float | None = None
+
+        module = ModuleType("limited")
+        module.__dict__.update(InputSchema=Inputs, OutputSchema=Inputs, apply=lambda inputs: inputs)
+        schemas = build_openapi(create_endpoints(module), CONFIG)["components"]["schemas"]
+        inputs, limits = (schemas[f"Apply_{name}"]["properties"] for name in ("Inputs", "Limits"))
+        assert [name for name in limits if "default" in limits[name]] == ["bottom"]
+        assert "default" not in inputs["limits"]
+        assert (inputs["least"]["default"], inputs["none"]["default"]) == ({"top": 1.0, "bottom": 0.0}, None)
+        assert "required" not in schemas["Apply_Limits"]
+        assert not recwarn
+
     def test_component_names(self, document: dict[str, Any]) -> None:
         assert set(document["components"]["schemas"]) == {
             "ApplyInputSchema", "Apply_InputSchema", "Apply_Part",

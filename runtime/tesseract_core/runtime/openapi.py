@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from tesseract_core import framing
 from tesseract_core.runtime.array_encoding import encode_array
@@ -181,9 +182,17 @@ class _Generator(GenerateJsonSchema):
         # Fields and differentiable arrays stay in the order of their declaration.
         return value
 
+    # A default with an infinity in it is left out: `null` would be another one, and often none at all.
+    ignored_warning_kinds = {*GenerateJsonSchema.ignored_warning_kinds, "non-serializable-default"}  # noqa: RUF012
+
     def encode_default(self, dft: Any) -> Any:
-        return to_jsonable_python(
+        default = to_jsonable_python(
             dft,
-            inf_nan_mode="null",
+            inf_nan_mode="constants",
             fallback=lambda leaf: encode_array(leaf, {}) if isinstance(leaf, np.ndarray | np.generic) else str(leaf),
         )
+        try:
+            json.dumps(default, allow_nan=False)
+        except ValueError:
+            raise PydanticSerializationError("JSON has neither infinity nor NaN") from None
+        return default
