@@ -126,7 +126,7 @@ def _run(command: list[str], project: Path) -> None:
     status, lines = proc.stream(command, logger.debug, cwd=project)
     if status:
         raise UserError(
-            "Cannot build the environment of this Tesseract; mend its requirements, or give a python_executable:\n"
+            "Cannot build the environment of this Tesseract; correct its requirements, or give a python_executable:\n"
             + "\n".join(lines)
         )
 

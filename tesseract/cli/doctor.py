@@ -21,7 +21,7 @@ _COLOURS = {Severity.OK: "32", Severity.NOTE: "36", Severity.WARNING: "33", Seve
 
 def doctor(
     *checks: Annotated[str, Parameter(help="Names of checks; all by default.")],
-    fix: Annotated[bool, switch(help="Mend what needs no root.")] = False,
+    fix: Annotated[bool, switch(help="Fix what needs no root.")] = False,
     format: output.Format = "table",
 ) -> int:
     """Returns the exit status: 1 if a check found an error."""
@@ -68,5 +68,5 @@ def _print(one: Examined) -> None:
     if one.finding.remediation:
         print(f"    → {visible(one.finding.remediation)}")
     if one.fixed:
-        print(f"    mended: {visible(one.fixed)}")
+        print(f"    fixed: {visible(one.fixed)}")
     sys.stdout.flush()

@@ -12,7 +12,7 @@ from tesseract.errors import EngineUnavailable
 
 @dataclass(frozen=True)
 class Examined:
-    """A check with its finding; `fixed` says what was mended on the way."""
+    """A check with its finding; `fixed` says what was fixed on the way."""
 
     name: str
     title: str
@@ -26,7 +26,7 @@ def examine(checks: Iterable[Check[Any]], machine: Machine, fix: bool = False) -
     Args:
         checks: What to look at.
         machine: Where to look.
-        fix: Also mend what needs no root, then look again.
+        fix: Also fix what needs no root, then look again.
     """
     for check in checks:
         fixed = None

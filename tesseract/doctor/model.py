@@ -136,5 +136,5 @@ class Check(ABC, Generic[P]):
         """Decide, from what the probe saw alone."""
 
     def fix(self, probe: P) -> str | None:
-        """Mend what needs no root; returns what was done, or None if there is nothing that we can do."""
+        """Fix what needs no root; returns what was done, or None if there is nothing that we can do."""
         return None

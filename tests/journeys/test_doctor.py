@@ -102,8 +102,8 @@ def test_all_processes_were_killed(
     assert "podman system migrate" in done.stderr
     finding = doctor("engine", **killed_podman)
     assert "lost the processes" in finding["message"]
-    mended = tesseract_cli("doctor", "--fix", "engine", env=killed_podman)
-    assert (mended.returncode, "ran podman system migrate" in mended.stdout) == (0, True), mended.stdout
+    fixed = tesseract_cli("doctor", "--fix", "engine", env=killed_podman)
+    assert (fixed.returncode, "ran podman system migrate" in fixed.stdout) == (0, True), fixed.stdout
     assert tesseract_cli("ps", env=killed_podman).returncode == 0
 
 

@@ -57,7 +57,7 @@ def test_two_processes_build_one_environment(project: Path) -> None:
 
 def test_requirements_that_cannot_be_met(project: Path) -> None:
     (project / "tesseract_requirements.txt").write_text("iniconfig==0.0.0.1\n")
-    with pytest.raises(UserError, match=r"(?s)mend its requirements.*iniconfig"):
+    with pytest.raises(UserError, match=r"(?s)correct its requirements.*iniconfig"):
         Tesseract.from_source(project / "tesseract_api.py").serve()
     assert not (project / ".tesseract-venv/tesseract-stamp").exists()
 

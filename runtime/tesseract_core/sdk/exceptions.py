@@ -1,4 +1,4 @@
-"""Aliases of the exceptions for mistakes that a user can mend."""
+"""Aliases of the exceptions for mistakes that a user can correct."""
 
 from tesseract.errors import UserError, ValidationError
 

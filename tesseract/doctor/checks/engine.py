@@ -67,7 +67,7 @@ class Engine(Check[Probe]):
     def fix(self, probe: Probe) -> str | None:
         if not probe.lost_processes:
             return None
-        Machine().run("podman", "system", "migrate", timeout=60)  # it may fail for a container, and mend the rest
+        Machine().run("podman", "system", "migrate", timeout=60)  # it may fail for a container, and repair the rest
         return "ran podman system migrate"
 
 

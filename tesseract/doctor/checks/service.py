@@ -31,7 +31,7 @@ class Service(Check[Probe]):
 
     def judge(self, probe: Probe) -> Finding:
         if probe.endpoint is None:
-            return error(f"no answer: {probe.problem}", "Mend what the checks above say; then run this again.")
+            return error(f"no answer: {probe.problem}", "Fix what the checks above say; then run this again.")
         return ok(f"{probe.endpoint} ({probe.why})")
 
 

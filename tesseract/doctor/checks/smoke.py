@@ -67,7 +67,7 @@ class Smoke(Check[Probe]):
 
     def judge(self, probe: Probe) -> Finding:
         if probe.problem:
-            return error(f"a container did not start: {probe.problem}", "Mend what the checks above say.")
+            return error(f"a container did not start: {probe.problem}", "Fix what the checks above say.")
         if probe.image is None:
             return note("not tried: no image in the store", "Build one (tesseract build), then run this again.")
         if probe.owner != probe.uid:
