@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import socket
 from pathlib import Path
 
 from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.errors import InvalidValue, UserError
+from tesseract.remove_tree import remove_tree
 from tesseract.serving import lookup
 from tesseract.serving.plan import SOCKET_NAME, Host, is_our_name
 from tesseract.serving.requests import ContainerRequest
@@ -76,6 +76,9 @@ def make_private(directory: Path) -> None:
 def remove_socket_dir(directory: Path) -> None:
     """Remove what `make_private` made, and nothing else: a directory where ours are, with a name of ours."""
     if directory.parent == runtime_dir() and is_our_name(directory.name):
-        shutil.rmtree(directory, ignore_errors=True)
+        try:
+            remove_tree(directory)
+        except OSError as error:
+            logger.warning("The directory %s, which had a socket, could not be removed: %s.", directory, error.strerror)
     else:
         logger.warning("The directory %s, which has a socket, is left: not where it is made now.", directory)

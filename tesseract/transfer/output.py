@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from tesseract_core import untrusted
 from tesseract_core.visible import visible
 
 from tesseract.errors import InvalidValue, UserError
+from tesseract.remove_tree import remove_tree
 from tesseract.transfer.progress import shown
 from tesseract.transfer.remote import TransferError, open_url, without_credentials
 from tesseract.transfer.upload import upload
@@ -185,7 +185,10 @@ class Output:
             self._given_up = True
 
     def _discard(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
+        try:
+            remove_tree(self.directory)
+        except OSError as error:
+            logger.warning("All has arrived, but %s could not be removed: %s.", self.directory, error.strerror)
         _record(self.directory).unlink(missing_ok=True)
         if self._lock is not None:
             os.close(self._lock)
