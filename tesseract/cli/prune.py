@@ -8,7 +8,7 @@ from tesseract import pruning
 from tesseract.cli import output
 from tesseract.cli.console import logger
 from tesseract.cli.options import switch
-from tesseract.errors import UserError
+from tesseract.errors import NotFound, UserError
 
 
 def prune(
@@ -22,6 +22,8 @@ def prune(
         if not dry_run:
             try:
                 item.remove()
+            except (NotFound, FileNotFoundError):
+                found.pop()  # somebody else has removed it: another `prune`, or a build
             except (UserError, OSError) as error:
                 logger.warning("The %s %s could not be removed: %s", item.kind, item.name, error)
                 failed.append(item)
