@@ -200,7 +200,7 @@ def _stage_package_data(folder: Path, project: Project) -> list[tuple[str, str]]
     destinations = [os.path.normpath(os.path.join("/tesseract", destination)) for _, destination in pairs]
     for name, destination in pairs:
         if re.search(r"[\x00-\x1f\x7f]", name + destination):
-            raise StagingError(f"package_data cannot copy {name!r} to {destination!r}: it names a control character.")
+            raise StagingError(f"package_data cannot copy {name!r} to {destination!r}: it holds a control character.")
     twice = sorted({place for place in destinations if destinations.count(place) > 1 and not _is_folder(place, pairs)})
     if twice:
         raise StagingError(f"package_data has duplicate target path(s): {', '.join(twice)}. Each needs its own.")

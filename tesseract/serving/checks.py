@@ -35,13 +35,18 @@ def check_server(request: ServeRequest) -> None:
         raise InvalidValue("Invalid token: must be one or more ASCII characters without spaces; auto makes one.")
 
 
+_UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
 def check_size(what: str, text: str | None, *, zero: bool = False) -> None:
     """Raises: InvalidValue if it is no number of bytes with an optional unit, or 0 unless `zero` is allowed."""
     if text is None:
         return
-    number = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)[bkmgBKMG]?", text)
+    number = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]+)?)([bkmg]?)", text, re.ASCII | re.IGNORECASE)
     if number is None or not (zero or float(number[1])):
         raise InvalidValue(f"Invalid {what} '{text}': must be a number and a unit, like 512m or 2g.")
+    if float(number[1]) * _UNITS[number[2].lower()] >= 2**63:
+        raise InvalidValue(f"Invalid {what} '{text}': must be less than 8 EiB.")
 
 
 def check_kept(output_file: str, output_dir: str, mounts: Sequence[Mount]) -> None:

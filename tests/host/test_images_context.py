@@ -285,7 +285,7 @@ def test_missing_local_dependency(source: Path) -> None:
     [
         ("[[nope, x]]", "package_data source file not found: nope"),
         ("[[a.txt, x], [b.txt, ./x]]", "package_data has duplicate target path"),
-        ('[["new\\nline", x]]', r"package_data cannot copy 'new\\nline' to 'x': it names a control character"),
+        ('[["new\\nline", x]]', r"package_data cannot copy 'new\\nline' to 'x': it holds a control character"),
         ("[[secret.key, x]]", "left out by the project's ignore file"),
     ],
 )

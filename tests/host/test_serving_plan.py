@@ -132,6 +132,7 @@ def test_no_gpu_transport_in_a_one_shot_run_either() -> None:
         ({"user": "1:2:3"}, "must be numeric UID or UID:GID"),
         ({"memory": "lots"}, "Invalid memory limit 'lots': must be a number and a unit, like 512m or 2g"),
         ({"shm_size": "lots"}, "Invalid size of shared memory 'lots': must be a number and a unit, like 512m or 2g"),
+        ({"shm_size": "99999999999999G"}, "Invalid size of shared memory '99999999999999G': must be less than 8 EiB"),
         ({"shm_size": "0"}, "Invalid size of shared memory '0'"),
         ({"shm_size": "1m,exec"}, "Invalid size of shared memory '1m,exec'"),
         ({"gpu_transport": "cuda_ipc", "gpus": ["all"]}, "gpu_transport=cuda_ipc is not offered"),
