@@ -475,7 +475,7 @@ def test_a_run_that_is_made_later_than_the_call_waits(
             log_artifact(tmp_path / "a.txt")
         logs = tmp_path / "out/run_late/logs"
         said = f"{uri} has not yet taken 1 metric, 1 artifact of this run; kept in {logs}"
-        assert f"{said} (no answer within 0.2 s; they are sent on while this process lives)" in capfd.readouterr().err
+        assert f"{said} (not done within 0.2 s; they are sent on while this process lives)" in capfd.readouterr().err
         assert (logs / "artifacts/a.txt").read_text() == "x"
         assert len(plain.runs()) == before
         may_go_on.set()
@@ -560,7 +560,7 @@ def test_server_down_in_the_middle(  # and this test leaves it so, as the last o
     assert (logs / "artifacts/a.txt").read_text() == "x"
     warnings = capfd.readouterr().err
     said = f"{plain.uri} has not yet taken 999 metrics, 1 parameter, 1 artifact of this run; kept in {logs}"
-    assert f"{said} (no answer within 1.5 s; they are sent on while this process lives)" in warnings
+    assert f"{said} (not done within 1.5 s; they are sent on while this process lives)" in warnings
     assert "has not yet taken" in (logs / "tesseract.log").read_text()
     # The next run is refused at once.
     assert plain.uri in refusal(configured, plain.uri)

@@ -133,7 +133,7 @@ class MlflowBackend(Backend):
         if refused:
             self._keep(refused, "did not take", self._server.quote(self._outbox.error))
         if unanswered:
-            waited = f"no answer within {get_config().mlflow_wait:g} s; they are sent on while this process lives"
+            waited = f"not done within {get_config().mlflow_wait:g} s; they are sent on while this process lives"
             self._keep(unanswered, "has not yet taken", waited)
         if problem:
             forget_answer(self._server)
