@@ -379,12 +379,12 @@ def test_a_named_run_has_a_directory(server: Served) -> None:
     assert "[run named-1] printed by user code" in server.log
 
 
-def test_an_unnamed_run_leaves_nothing_unless_it_prints(server: Served) -> None:
-    quiet = [apply(server), apply(server, mode="raise"), apply(server, {"Accept": "text/html"})]
-    for answer in quiet:
+def test_an_unnamed_run_leaves_nothing_unless_it_prints_or_fails(server: Served) -> None:
+    for answer in (apply(server), apply(server, {"Accept": "text/html"})):
         assert not (server.output / f"run_{answer.headers['tesseract-run-id']}").exists()
-    run_id = apply(server, mode="print").headers["tesseract-run-id"]
-    assert (server.output / f"run_{run_id}" / "logs" / "tesseract.log").exists()
+    for mode in ("print", "raise"):
+        run_id = apply(server, mode=mode).headers["tesseract-run-id"]
+        assert (server.output / f"run_{run_id}" / "logs" / "tesseract.log").exists()
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_failing_user_code_is_a_500(server: Served, mode: str) -> None:
     assert (answer.status, answer.body) == (500, b"Internal Server Error")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     run_id = answer.headers["tesseract-run-id"]
-    assert f"apply failed in run {run_id}\nTraceback" in server.log
+    assert f"[run {run_id}] apply failed in run {run_id}\n[run {run_id}] Traceback" in server.log
 
 
 def test_user_code_that_breaks_the_settings_breaks_its_own_calls_only(tmp_path: Path) -> None:
