@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,14 +93,18 @@ def _device(place: Path) -> int | None:
 
 def size_of(directory: Path) -> int:
     """Bytes on disk below a directory. Files with several names count once, and what may not be read does not."""
-    total, seen = 0, set()
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            try:
-                facts = os.lstat(os.path.join(folder, name))
-            except OSError:
-                continue
-            if (facts.st_dev, facts.st_ino) not in seen:
-                seen.add((facts.st_dev, facts.st_ino))
-                total += facts.st_blocks * 512
+    total, seen, waiting = 0, set(), [os.fspath(directory)]
+    while waiting:  # not by `os.walk`, which fails a thousand levels deep
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            with suppress(OSError):  # removed meanwhile
+                facts = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(facts.st_mode):
+                    waiting.append(entry.path)
+                elif (facts.st_dev, facts.st_ino) not in seen:
+                    seen.add((facts.st_dev, facts.st_ino))
+                    total += facts.st_blocks * 512
     return total

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
@@ -25,6 +24,7 @@ from tesseract.backends.runtime_dir import runtime_dir
 from tesseract.disk import size_of
 from tesseract.errors import EngineError
 from tesseract.images import buildcache, unfinished
+from tesseract.remove_tree import remove_tree
 from tesseract.serving import data, labels, removal
 from tesseract.serving.lookup import engine as selected
 from tesseract.serving.plan import is_our_name
@@ -94,7 +94,7 @@ def _temporary_files() -> Iterator[Item]:
             facts = path.lstat()
             ours = facts.st_uid == os.getuid() and stat.S_ISDIR(facts.st_mode) and _TEMPORARY.fullmatch(path.name)
             if ours and time.time() - facts.st_mtime > _OLD:
-                yield Item("temporary files", str(path), size_of(path), partial(shutil.rmtree, path))
+                yield Item("temporary files", str(path), size_of(path), partial(remove_tree, path))
 
 
 def _containers(engine: Backend) -> Iterator[Item]:
@@ -126,7 +126,7 @@ def _runtime_directories(engine: Backend) -> Iterator[Item]:
     for path in sorted(runtime_dir().iterdir()):
         ours = is_our_name(path.name) and path.is_dir() and not path.is_symlink()
         if ours and path.name not in names and time.time() - path.stat().st_mtime > _YOUNG:
-            yield Item("runtime directory", str(path), size_of(path), partial(shutil.rmtree, path))
+            yield Item("runtime directory", str(path), size_of(path), partial(remove_tree, path))
 
 
 def _build_cache(engine: Backend) -> Iterator[Item]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tesseract.disk import size_of
 from tesseract.remove_tree import remove_tree
 
 pytestmark = pytest.mark.fast
@@ -32,6 +33,7 @@ def test_closed_and_deep_directories_are_removed(tmp_path: Path) -> None:
     make_deep(tree / "moved-1", 3000)
     (tree / "only-read").chmod(0o500)
     (tree / "closed").chmod(0)
+    assert size_of(tree) > 0
     tree.chmod(0)
     remove_tree(tree)
     assert list(tmp_path.iterdir()) == []
