@@ -108,7 +108,7 @@ class Backend(Protocol):
         """What the container has written so far."""
 
     def last_logs(self, reference: str, lines: int, deadline: Deadline | None = None) -> Iterator[bytes]:
-        """The last lines that the container has written, in pieces; they may be long."""
+        """The last lines that the container has written, or a few more, in pieces; they may be long."""
 
     def follow_logs(self, reference: str) -> Iterator[bytes]:
         """What the container has written and writes, until it ends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -251,7 +251,7 @@ class RestBackend:
         tail: str = "all",
         deadline: Deadline | None = None,
         timeout: float | None = 60.0,
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         query = {"stdout": stdout, "stderr": stderr, "follow": follow, "tail": tail}
         path = f"/containers/{quote(reference)}/logs"
         with (

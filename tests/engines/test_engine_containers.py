@@ -314,6 +314,14 @@ time.sleep(600)
 """
 
 
+def test_the_last_lines_are_whole_whatever_pieces_they_were_written_in(backend: Backend, python: Python) -> None:
+    info = backend.start(
+        python("import os, time\nfor piece in (b'rea', b'son', b'\\n'): os.write(2, piece); time.sleep(0.3)")
+    )
+    backend.wait(info.id)
+    assert b"".join(backend.last_logs(info.id, 10)) == b"reason\n"
+
+
 def test_the_log_is_bounded(backend: Backend, python: Python) -> None:
     info = backend.start(python(CHATTER))
     end = time.monotonic() + 120

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.needs_engine("podman")
 
 SCRIPT = """
 mount -t tmpfs -o mode=700 run /run
+mount -t tmpfs shm /dev/shm
 mount -t tmpfs -o size=3m store {store}
 printf '[storage]\\ndriver = "overlay"\\ngraphroot = "{store}/root"\\nrunroot = "/run/root"\\n' > /run/storage.conf
 export CONTAINERS_STORAGE_CONF=/run/storage.conf XDG_RUNTIME_DIR=/run

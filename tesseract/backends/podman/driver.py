@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from tesseract.errors import APIError, BuildError, EngineError, NotFound
 
 # The first container of an image may have to copy the image for its mapping; gigabytes take minutes.
 _CREATE_TIMEOUT = 1800.0
+# How many lines, or pieces of lines, are read to find out that a log is short.
+_SHORT_LOG = 2000
 
 
 class PodmanBackend(RestBackend):
@@ -136,6 +139,14 @@ class PodmanBackend(RestBackend):
         return store.image(self.api, image_id).mapped_size > before
 
     # ---- networks and volumes --------------------------------------------------------------------------------------
+    def last_logs(self, reference: str, lines: int, deadline: Deadline | None = None) -> Iterator[bytes]:
+        # Asked for the last lines, Podman 4 moves or loses what a program wrote of a line before the rest of it: the
+        # reason of a short life, often. A short log is read whole.
+        whole = self._log(reference, deadline=deadline)
+        start = list(islice(whole, _SHORT_LOG + 1))
+        whole.close()
+        return iter(start) if len(start) <= _SHORT_LOG else super().last_logs(reference, lines, deadline)
+
     def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
         body = {"name": name, "driver": "bridge", "dns_enabled": True, "labels": dict(labels)}
         try:
