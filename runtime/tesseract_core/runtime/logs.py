@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any, Self, TextIO
 
 from tesseract_core.overwriting import Overwriting
-from tesseract_core.runtime.pipe_reader import close_pipe, open_pipe, the_reader
+from tesseract_core.runtime.pipe_reader import close_pipe, open_pipe, read_pipe, the_reader
 
 Consumer = Callable[[bytes], None]
 
@@ -225,14 +225,13 @@ class StdioCapture:
         with self._lock:
             while not self._ended:
                 try:
-                    data = os.read(self._read_fd, 1 << 16)
+                    with read_pipe(self._read_fd) as data:
+                        if isinstance(self._live, _Terminal):
+                            self._live(data)
+                        self._pass_on(self._overwriting.feed(data, time.monotonic()))
                 except BlockingIOError:
                     break
-                if data:
-                    if isinstance(self._live, _Terminal):
-                        self._live(data)
-                    self._pass_on(self._overwriting.feed(data, time.monotonic()))
-                else:
+                if not data:
                     self._end()
             if self._overwriting.waits:
                 self._pass_on(self._overwriting.tick(time.monotonic()))

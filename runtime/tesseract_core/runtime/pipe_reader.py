@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import selectors
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from tesseract_core.overwriting import PAUSE_S
 
+_READ_SIZE = 1 << 16
 _MOST_LEFT = 16  # reads of 64 KiB: a pipe holds no more, but a child that goes on may fill it again and again
 
 Pump = Callable[[], bool]
@@ -58,17 +60,39 @@ def the_reader() -> PipeReader:
     return _the_reader
 
 
-class _Lent:
-    """The reading end of a pipe that another process can read, too, when this one is dead."""
+class SharedPipe:
+    """A pipe for what a child process prints, of which the parent can read what a crash of the child leaves.
 
-    fd = -1
+    That is what stands in the pipe, and what the child has taken out of it without passing it on: the kernel puts it
+    into memory that both share, and the child clears that memory when it is done.
+    """
+
+    def __init__(self) -> None:
+        self.fd, write_fd = os.pipe()
+        os.close(write_fd)
+        self.in_hand = mmap.mmap(-1, _READ_SIZE)
+
+    def lend(self) -> None:
+        """In the child: let captures use it."""
+        _Lent.pipe, _Lent.inode, _Lent.free = self, os.fstat(self.fd).st_ino, True
+
+    def rest(self) -> bytes:
+        """In the parent, when the child is dead: close the pipe, and return what was never passed on."""
+        os.set_blocking(self.fd, False)
+        left = [self.in_hand[:].rstrip(b"\0")]
+        with suppress(BlockingIOError):
+            while len(left) < _MOST_LEFT and (data := os.read(self.fd, _READ_SIZE)):
+                left.append(data)
+        os.close(self.fd)
+        return b"".join(left)
+
+
+class _Lent:
+    """The pipe that was lent to this process, and whether no capture uses it."""
+
+    pipe: SharedPipe | None = None
     inode = 0
     free = False
-
-
-def lend(pipe: int) -> None:
-    """Let captures of this process use a pipe that its parent can read, too. It has no writing end yet."""
-    _Lent.fd, _Lent.inode, _Lent.free = pipe, os.fstat(pipe).st_ino, True
 
 
 def open_pipe() -> tuple[int, int]:
@@ -76,36 +100,37 @@ def open_pipe() -> tuple[int, int]:
 
     One capture at a time gets the pipe that was lent, if nobody else (a child that goes on) can write to it any more.
     """
-    if _Lent.free:
-        _Lent.free = False
-        if os.fstat(_Lent.fd).st_ino == _Lent.inode:  # else user code closed it, and opened something else
-            return _Lent.fd, os.open(f"/proc/self/fd/{_Lent.fd}", os.O_WRONLY | os.O_CLOEXEC)
+    if _Lent.free and _Lent.pipe is not None:
+        _Lent.free, fd = False, _Lent.pipe.fd
+        if os.fstat(fd).st_ino == _Lent.inode:  # else user code closed it, and opened something else
+            return fd, os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
     return os.pipe()
 
 
-def close_pipe(pipe: int) -> None:
+@contextmanager
+def read_pipe(fd: int) -> Iterator[bytes]:
+    """What the pipe holds, up to 64 KiB, to be passed on within the block. Raises: BlockingIOError if it is empty."""
+    if _Lent.pipe is None or fd != _Lent.pipe.fd:
+        yield os.read(fd, _READ_SIZE)
+        return
+    shared = _Lent.pipe.in_hand
+    count = os.readv(fd, [shared])
+    yield shared[:count]
+    shared[:count] = bytes(count)
+
+
+def close_pipe(fd: int) -> None:
     """Close the reading end of a pipe that nobody can write to any more."""
-    if pipe == _Lent.fd:
+    if _Lent.pipe is not None and fd == _Lent.pipe.fd:
         _Lent.free = True
     else:
-        os.close(pipe)
-
-
-def what_is_left(pipe: int) -> bytes:
-    """Close the reading end of a pipe that was lent, and return what a dead process has left in it."""
-    os.set_blocking(pipe, False)
-    left: list[bytes] = []
-    with suppress(BlockingIOError):
-        while len(left) < _MOST_LEFT and (data := os.read(pipe, 1 << 16)):
-            left.append(data)
-    os.close(pipe)
-    return b"".join(left)
+        os.close(fd)
 
 
 def _forget() -> None:
     global _the_reader
     _the_reader = None  # its thread did not survive the fork
-    _Lent.fd, _Lent.free = -1, False
+    _Lent.pipe, _Lent.free = None, False
 
 
 if hasattr(os, "register_at_fork"):

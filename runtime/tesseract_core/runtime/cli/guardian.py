@@ -19,7 +19,7 @@ from pathlib import Path
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.ended import Endings, as_shells_count
 from tesseract_core.runtime.logs import flush_all
-from tesseract_core.runtime.pipe_reader import lend, what_is_left
+from tesseract_core.runtime.pipe_reader import SharedPipe
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _SI_KERNEL = 0x80  # of a terminal, which has sent it to the child, too
@@ -43,8 +43,7 @@ def in_child(endpoint: str) -> Iterator[None]:
 
 
 def _continue_in_child(endpoint: str, done: mmap.mmap) -> None:
-    pipe, write_fd = os.pipe()
-    os.close(write_fd)
+    pipe = SharedPipe()
     endings, started, parent = Endings(), time.time(), os.getpid()
     flush_all()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_FORWARDED, signal.SIGCHLD))
@@ -53,13 +52,13 @@ def _continue_in_child(endpoint: str, done: mmap.mmap) -> None:
         from tesseract_core.runtime.parent import die_with_parent
 
         die_with_parent(parent)
-        lend(pipe)
+        pipe.lend()
         faulthandler.enable(os.dup(2), all_threads=False)  # past the pipe, which nobody reads in a crash
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
     status = _wait(pid)
     if os.WIFSIGNALED(status) or not done[0]:
-        _tell(Path(get_config().output_path), endpoint, started, endings.describe(status), what_is_left(pipe))
+        _tell(Path(get_config().output_path), endpoint, started, endings.describe(status), pipe.rest())
     os._exit(as_shells_count(status) or (0 if done[0] else 1))
 
 

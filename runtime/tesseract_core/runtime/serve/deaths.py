@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from tesseract_core.runtime.config import get_config
 from tesseract_core.runtime.ended import Endings
 from tesseract_core.runtime.paths import confine
-from tesseract_core.runtime.pipe_reader import what_is_left
+from tesseract_core.runtime.pipe_reader import SharedPipe
 from tesseract_core.runtime.serve.board import Board
 
 
@@ -18,13 +17,12 @@ class Deaths:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._endings = Endings()
-        self._pipes: dict[int, int] = {}
+        self._pipes: dict[int, SharedPipe] = {}
 
-    def pipe(self, worker: int) -> int:
+    def pipe(self, worker: int) -> SharedPipe:
         """Return the pipe for what a new compute process prints: we can still read it when that is dead."""
         if worker not in self._pipes:
-            self._pipes[worker], write_fd = os.pipe()
-            os.close(write_fd)
+            self._pipes[worker] = SharedPipe()
         return self._pipes[worker]
 
     def describe(self, status: int) -> str:
@@ -39,7 +37,7 @@ class Deaths:
         if run is not None:
             self._board.tell(worker, run.run_id, how)
             where = f" in run {run.run_id} of {run.endpoint}"
-        last_words = what_is_left(self._pipes.pop(worker))
+        last_words = self._pipes.pop(worker).rest()
         prefix = f"[run {run.run_id}] " if run else ""
         for line in last_words.decode(errors="replace").splitlines():
             print(f"{prefix}{line}", file=sys.stderr)

@@ -17,7 +17,6 @@ import time
 from contextlib import suppress
 
 from tesseract_core.runtime.config import get_config
-from tesseract_core.runtime.pipe_reader import lend
 from tesseract_core.runtime.serve.address import Address, AddressUnavailable, claim, is_loopback
 from tesseract_core.runtime.serve.board import Board
 from tesseract_core.runtime.serve.deaths import Deaths
@@ -132,7 +131,7 @@ class Supervisor:
             os.close(read_fd)
             for other in self._starting:
                 os.close(other)
-            lend(pipe)
+            pipe.lend()
             return compute.run(self._receiver, write_fd, worker, self._board)
 
         pid = fork(target, own_session=True)
