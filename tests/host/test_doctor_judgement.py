@@ -150,7 +150,7 @@ CASES = [
     (gpus, gpus.Probe(None, (), own_specs=True, podman=(4, 3)), "warning", "before Podman 5.5"),
     (gpus, gpus.Probe(None, ("nvidia.com/gpu=0",), ("/dev/nvidia0",)), "error", "stale"),
     (gpus, gpus.Probe(None, (), unread=("/etc/cdi/a.json cannot be read. Renew it",)), "error", "pass over it"),
-    (gpus, gpus.Probe(None, ("nvidia.com/gpu=0",), unread=("/etc/cdi/a.json: renew it",)), "warning", "renew it"),
+    (gpus, gpus.Probe(None, ("nvidia.com/gpu=0",), unread=("/etc/cdi/a.json: no. Renew it",)), "warning", "Renew it"),
     (gpus, gpus.Probe(None, ("nvidia.com/gpu=0", "nvidia.com/gpu=all")), "ok", "nvidia.com/gpu=all"),
     (service, service.Probe(None, problem="socket gone"), "error", "socket gone"),
     (service, service.Probe("unix:///run/x.sock", "CONTAINER_HOST is set"), "ok", "CONTAINER_HOST"),
