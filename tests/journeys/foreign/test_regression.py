@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import joblib
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from support.foreign import Foreign
 from tesseract_core import Tesseract
 
@@ -20,8 +17,12 @@ pytestmark = [pytest.mark.needs_engine("podman"), pytest.mark.timeout(900)]
 RECIPES = np.array([[350.0, 180.0, 28.0], [420.0, 165.0, 90.0], [280.0, 200.0, 7.0]])
 
 
-def trained() -> tuple[Pipeline, np.ndarray]:
+def trained() -> tuple[Any, np.ndarray]:
     """A pipeline, and what it was trained on."""
+    from sklearn.linear_model import Ridge  # not while tests are collected: it takes a second
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
     random = np.random.default_rng(11)
     rows = random.uniform([200, 140, 3], [500, 220, 180], size=(200, 3))
     strength = 12 * np.sqrt(rows[:, 2]) * (rows[:, 0] / rows[:, 1] - 0.8) / 8 + random.normal(size=200)
@@ -30,6 +31,8 @@ def trained() -> tuple[Pipeline, np.ndarray]:
 
 
 def test_regression(foreign: Callable[..., Foreign]) -> None:
+    import joblib
+
     model, rows = trained()
 
     def put_model(folder: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 from support.foreign import Foreign
 from tesseract_core import Tesseract
 
@@ -23,6 +22,7 @@ THICKNESS, VELOCITY = np.array([12.0, 130.0, 400.0]), np.array([600.0, 1800.0, 5
 
 def fastest(distance: float, thickness: np.ndarray) -> float:
     """Fermat: the least time over all points where the ray may cross from one layer into the next."""
+    from scipy.optimize import minimize
 
     def time(inner: np.ndarray) -> float:
         across = np.append(inner, distance - inner.sum())
