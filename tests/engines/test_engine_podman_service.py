@@ -113,6 +113,8 @@ def test_limits_of_a_shell_do_not_stick_to_containers_of_others(base_image: str,
         for socket in (short_path / "tesseract").glob("podman*.sock"):
             for pid in _pids(Endpoint(f"unix://{socket}", "test")):
                 os.kill(pid, signal.SIGKILL)
+        for pause in short_path.rglob("pause.pid"):  # Podman 5 keeps a process for each runtime directory
+            os.kill(int(pause.read_text()), signal.SIGKILL)
 
 
 def test_a_stale_socket_is_replaced(endpoint: Endpoint) -> None:
