@@ -179,10 +179,11 @@ def _explained(spec: BuildSpec, error: BuildError) -> BuildError:
         return error  # and not one whose base image is missing
     if spec.pull == "missing" and not any(line.startswith(("STEP 2", "#5")) for line in error.build_log):
         platform = f" for {spec.platform}" if spec.platform else ""
+        answer = error.headline.partition(": ")[2].rstrip(".")
         return BuildError(
-            f"The base image is not in the local store{platform}, and could not be had from a registry. Check "
-            "build_config.base_image; where no registry answers, containers/base/make-base-image.sh makes the "
-            "default one.",
+            f"The base image is not in the local store{platform}, and no registry gave it: {answer}. Check "
+            "build_config.base_image, and your login there; where no registry answers, "
+            "containers/base/make-base-image.sh makes the default one.",
             error.build_log,
         )
     refused = re.compile(r"Host key verification failed|Permission denied \(publickey")

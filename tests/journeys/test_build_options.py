@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.builds import inside, podman, write_package, write_project
 from support.images import remove_image
+from support.stores import Quiet, http_server
 from tesseract_core import __version__
 
 from tesseract.images.wheels import write_wheel
@@ -180,6 +181,33 @@ def test_platform_that_is_not_there(tesseract_cli: Cli, base_image: str, tmp_pat
     unknown = tesseract_cli("build", "--config-override", "build_config.target_platform=plan9/vax", project)
     assert unknown.returncode == 1
     assert unknown.stderr.splitlines()[0].startswith(" [-] build_config.target_platform: 'plan9/vax' is not supported.")
+
+
+class Refusing(Quiet):
+    """A registry whose logins have expired."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        body = b'{"errors": [{"code": "DENIED", "message": "the token of robot has expired"}]}'
+        self.send_response(200 if self.path == "/v2/" else 403)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_registry_that_refuses_is_quoted(tesseract_cli: Cli, tmp_path: Path) -> None:
+    with http_server(tmp_path, Refusing) as url:
+        address = url.removeprefix("http://")
+        registries = tmp_path / "registries.conf"
+        registries.write_text(f'[[registry]]\nlocation = "{address}"\ninsecure = true\n')
+        config = f"name: refused\nbuild_config: {{base_image: '{address}/team/base:1'}}\n"
+        project = write_project(tmp_path / "project", config)
+        environ = {"CONTAINERS_REGISTRIES_CONF": str(registries)}
+        refused = tesseract_cli("build", project, timeout=900, env=environ)
+    assert refused.returncode == 1
+    line = refused.stderr.splitlines()[-2]
+    assert "The base image is not in the local store, and no registry gave it: " in line
+    assert "the token of robot has expired" in line
 
 
 def test_base_image_that_is_not_there(tesseract_cli: Cli, tmp_path: Path) -> None:
