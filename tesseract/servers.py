@@ -149,7 +149,7 @@ class SourceServer:
         self._variables = as_variables(
             {
                 "debug": True,
-                "debugpy_port": 0,  # none: it would be code execution for whoever reaches it
+                "debugpy_port": 0,  # none: who reaches it can run code
                 **settings,
                 "api_path": api_path,
                 "input_path": self._input_path,

@@ -260,7 +260,7 @@ def _option_variables(request: ContainerRequest) -> dict[str, str]:
     if request.debug or request.debugger:
         env["TESSERACT_DEBUG"] = "1"
     if request.debug and not request.debugger:
-        env["TESSERACT_DEBUGPY_PORT"] = "0"  # none: it would be code execution for whoever reaches it
+        env["TESSERACT_DEBUGPY_PORT"] = "0"  # none: who reaches it can run code
     return env
 
 

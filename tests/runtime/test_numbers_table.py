@@ -114,7 +114,7 @@ NUMERIC = (
     *("z", "complexes", "ratio", "options", "f64", "f32", "i32", "i64", "u64", "bool_array", "c128", "f64s", "f32s"),
     *("i64s", "bools", "c128s", "matrix", "any_array", "number_or_array", *ANYTHING),
 )
-# In JSON text a complex number is text for whoever does not know better, and an array cannot say inf.
+# In JSON text a complex number is text to a client that does not know the schema, and an array cannot say inf.
 COMPLEX_IS_TEXT = ("rest", "cli")
 ARRAYS_IN_TEXT = ("json", "files", "rest")
 

@@ -22,7 +22,7 @@ from tesseract_core.runtime.serve.bodies import Bodies, Budget
 from tesseract_core.runtime.serve.connections import Connections, raise_file_limit
 from tesseract_core.runtime.serve.dispatch import QueueDispatcher
 from tesseract_core.runtime.serve.http_app import Policy, build_app
-from tesseract_core.runtime.serve.processes import describe_exit, fork
+from tesseract_core.runtime.serve.processes import describe_exit, fork, wake_on_signals
 
 _BACKLOG = 1024
 _MAX_FAILED_STARTS = 3
@@ -192,11 +192,7 @@ class _Workers:
     # Signals
 
     def _listen_for_signals(self) -> None:
-        self._wakeup, self._wake = socket.socketpair()
-        self._wakeup.setblocking(False)
-        self._wake.setblocking(False)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._wakeup, self._wake = wake_on_signals()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 

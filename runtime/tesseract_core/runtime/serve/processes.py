@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -26,6 +27,16 @@ def default_signals() -> None:
     """Drop the handlers that this process has from the one that forked it."""
     for number in (*SHUTDOWN_SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
+
+
+def wake_on_signals() -> tuple[socket.socket, socket.socket]:
+    """Let each signal, and the end of each child, end a wait for the first of these sockets. Keep both."""
+    wakeup, wake = socket.socketpair()
+    wakeup.setblocking(False)
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return wakeup, wake
 
 
 _only_ours: set[int] = set()

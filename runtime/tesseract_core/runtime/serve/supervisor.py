@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -21,7 +20,14 @@ from tesseract_core.runtime.serve.address import Address, AddressUnavailable, cl
 from tesseract_core.runtime.serve.board import Board
 from tesseract_core.runtime.serve.deaths import Deaths
 from tesseract_core.runtime.serve.messages import Announcement
-from tesseract_core.runtime.serve.processes import SHUTDOWN_SIGNALS, describe_exit, fork, reap, status_of
+from tesseract_core.runtime.serve.processes import (
+    SHUTDOWN_SIGNALS,
+    describe_exit,
+    fork,
+    reap,
+    status_of,
+    wake_on_signals,
+)
 from tesseract_core.runtime.serve.queue import make_queue
 from tesseract_core.runtime.serve.watcher import Watcher
 
@@ -249,11 +255,7 @@ class Supervisor:
     # Signals and end
 
     def _listen_for_signals(self) -> None:
-        self._wakeup, self._wake = socket.socketpair()
-        self._wakeup.setblocking(False)
-        self._wake.setblocking(False)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._wakeup, self._wake = wake_on_signals()
         for number in SHUTDOWN_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, self._stop)
