@@ -35,7 +35,10 @@ logger = logging.getLogger("tesseract")
 _MAPPING = re.compile(r"tesseract-mapping-[0-9a-f]{8}")
 _YOUNG = 600.0
 """Seconds for which a runtime directory is left alone: its container may be about to be made."""
-_TEMPORARY = re.compile(r"tesseract[_-](secrets|id|payload|runtime|upload|check|doctor)[_-].*")
+# As `tempfile` names them for us, so that nobody's own `tesseract_runtime_data` is taken for ours.
+_TEMPORARY = re.compile(
+    r"(tesseract_(secrets|id|payload|runtime|upload|check)_|tesseract-doctor-)[a-z0-9_]{8}(\.tesseract-build-[0-9a-f]+)?"
+)
 _OLD = 2 * 24 * 3600.0
 """Seconds after which no command can be using its temporary files any more."""
 

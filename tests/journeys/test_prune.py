@@ -103,11 +103,13 @@ def test_what_has_no_use_any_more(tesseract_cli: Cli, base_image: str, places: d
     runtime = Path(os.environ["XDG_RUNTIME_DIR"], "tesseract")
     old, young = runtime / f"tesseract-{'a' * 12}", runtime / f"tesseract-{'b' * 12}"
     try:
-        left_behind, working = (Path(places["TMPDIR"], f"tesseract_secrets_{name}") for name in "ab")
-        for path in (old, young, left_behind, working):
+        left_behind, working = (Path(places["TMPDIR"], f"tesseract_secrets_{name * 8}") for name in "ab")
+        of_the_user = Path(places["TMPDIR"], "tesseract_runtime_data")
+        for path in (old, young, left_behind, working, of_the_user):
             path.mkdir()
         os.utime(old, (time.time() - 3600,) * 2)
-        os.utime(left_behind, (time.time() - 3 * 86400,) * 2)
+        for path in (left_behind, of_the_user):
+            os.utime(path, (time.time() - 3 * 86400,) * 2)
         cache = Path(places["TMPDIR"], f"containers-build-{os.getuid()}/buildah-cache/a")
         cache.mkdir(parents=True)
         (cache / "wheel").write_bytes(bytes(1_000_000))
@@ -117,7 +119,7 @@ def test_what_has_no_use_any_more(tesseract_cli: Cli, base_image: str, places: d
         assert items["runtime directory"]["name"] == str(old)
         assert items["temporary files"]["name"] == str(left_behind)
         assert items["build cache"]["size"] >= 1_000_000
-        places_of_who_is_gone, of_who_is_not = (old, left_behind, cache), (young, working)
+        places_of_who_is_gone, of_who_is_not = (old, left_behind, cache), (young, working, of_the_user)
         assert not any(path.exists() for path in places_of_who_is_gone)
         assert all(path.exists() for path in of_who_is_not)
     finally:
