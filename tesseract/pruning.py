@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tesseract.backends.base import Backend
 from tesseract.backends.runtime_dir import runtime_dir
+from tesseract.backends.spec import BUILD_MARK
 from tesseract.disk import size_of
 from tesseract.errors import EngineError
 from tesseract.images import buildcache, unfinished
@@ -37,7 +38,8 @@ _YOUNG = 600.0
 """Seconds for which a runtime directory is left alone: its container may be about to be made."""
 # As `tempfile` names them for us, so that nobody's own `tesseract_runtime_data` is taken for ours.
 _TEMPORARY = re.compile(
-    r"(tesseract_(secrets|id|payload|runtime|upload|check)_|tesseract-doctor-)[a-z0-9_]{8}(\.tesseract-build-[0-9a-f]+)?"
+    r"(tesseract_(secrets|id|payload|runtime|upload|check)_|tesseract-doctor-)[a-z0-9_]{8}"
+    rf"(\.{BUILD_MARK}[0-9a-f]+)?"
 )
 _OLD = 2 * 24 * 3600.0
 """Seconds after which no command can be using its temporary files any more."""
